@@ -1,0 +1,53 @@
+"""Where the local stack keeps its state, and how a verb finds the one that runs here with nothing exported."""
+
+import fcntl
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def state_directory(given: Mapping[str, str] = os.environ) -> Path:
+    """LIFEOS_STATE_DIR, or `.lifeos` in this clone, so that two clones never meet."""
+    return Path(given.get("LIFEOS_STATE_DIR") or PROJECT / ".lifeos").resolve()
+
+
+def environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """`given` over what the stack running in the state directory wrote down; `given` alone where none runs."""
+    state = state_directory(given)
+    return (read(state / "env") if held(state / "lock") else {}) | dict(given)
+
+
+def held(lock: Path) -> bool:
+    """Whether a living supervisor holds `lock`; the kernel drops it with its process, so it is never stale."""
+    try:
+        descriptor = os.open(lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def read(path: Path) -> dict[str, str]:
+    """The KEY=VALUE lines of a file; an absent file has none."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
+    return {key: value for key, _, value in pairs}
+
+
+def write(path: Path, variables: Mapping[str, str]) -> None:
+    """Replace `path` by KEY=VALUE lines in one step; only this user may read it, from its first byte on."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.writelines(f"{key}={value}\n" for key, value in variables.items())
+    fresh.replace(path)
