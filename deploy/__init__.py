@@ -1,0 +1,1 @@
+"""Runs it: the `lifeos` command, the wiring, the local stack, the simulators."""

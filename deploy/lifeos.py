@@ -1,0 +1,48 @@
+"""The `lifeos` command. Each verb lives beside what it runs and is imported only on use: `--help` stays quick."""
+
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+VERBS: dict[str, tuple[str, str]] = {
+    "up": ("deploy.local.cli:up", "Start the whole stack on this machine."),
+    "down": ("deploy.local.cli:down", "Stop the stack that `up --detach` started."),
+    "ingress": ("deploy.wire:ingress", "Run the public webhook door."),
+    "processors": ("deploy.wire:processors", "Run the consumers and the synchroniser."),
+    "relay": ("deploy.wire:relay", "Run the outbox relay."),
+    "migrate": ("deploy.wire:migrate", "Bring the database schema and the topics to this version."),
+    "connections": ("deploy.operate:connections", "Add connections (development)."),
+    "deliveries": ("deploy.operate:deliveries", "List deliveries and what became of them."),
+    "tail": ("deploy.operate:tail", "Follow a topic in readable form."),
+    "simulate": ("deploy.simulators.cli:simulate", "Run and drive the provider simulators."),
+}
+
+
+class LazyVerbs(click.Group):
+    """A group whose commands are imported on use; the help screen needs only the table above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, attribute = VERBS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, summary) for verb, (_, summary) in VERBS.items()])
+
+
+@click.command(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("lifeos-integrations"), prog_name="lifeos")
+def main() -> None:
+    """LifeOS Integrations: every change of every connected tool, once, in order, replayably."""
+
+
+if __name__ == "__main__":
+    main()

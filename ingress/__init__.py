@@ -1,0 +1,1 @@
+"""Everything that enters over HTTP: verify, normalise, publish."""

@@ -1,0 +1,393 @@
+"""Every Kafka client of ours: a producer of whole batches, a consumer whose offsets live elsewhere, an administrator.
+
+What aiokafka 0.14 does that this file works round is said where it does.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    TopicAlreadyExistsError,
+    for_code,
+)
+from aiokafka.structs import ConsumerRecord
+
+from schemas import topics
+from schemas.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+SESSION_TIMEOUT_MS: Final = 3000
+"""How long the group waits for a silent member; the broker's `group.min.session.timeout.ms` has to allow it."""
+STOP_SECONDS: Final = 2.0
+"""Bound of closing a client: aiokafka's `stop` waits for ever while no broker leads its partitions."""
+ASSIGN_SECONDS: Final = 2.0
+"""Bound of the work on assignment: a listener longer than the session is evicted without noticing."""
+
+Partition = tuple[str, int]
+"""A topic's name and the number of one of its partitions."""
+
+
+class KafkaUnavailable(ConnectionError):
+    """The cluster did not answer in time."""
+
+
+class UnsafeCluster(RuntimeError):
+    """The cluster lacks a topic, or would lose data. The text is one line that says what to do."""
+
+
+class AssignmentLost(RuntimeError):
+    """Taking over partitions failed or was too slow. aiokafka only logs it, so the process has to end."""
+
+
+class Record(NamedTuple):
+    """One record to produce. Header values are bytes."""
+
+    key: bytes | None
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Acknowledged(NamedTuple):
+    """So many records stand at `offset`, `offset` + 1, … of the partition."""
+
+    offset: int
+    records: int
+
+
+def _connection(settings: KafkaSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap,
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol in ("SSL", "SASL_SSL"):
+        options["ssl_context"] = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
+    if settings.security_protocol.startswith("SASL"):
+        assert settings.sasl_password is not None
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.sasl_username
+        options["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+    return options
+
+
+class Producer:
+    """Sends whole batches, idempotently, and waits for every in-sync replica.
+
+    After any error but a time-out it must be thrown away: an idempotent producer that was refused once answers every
+    later batch of that partition with `OutOfOrderSequenceNumber`. A timed-out batch may still be written later.
+    """
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._client = AIOKafkaProducer(
+            **_connection(settings),
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            max_batch_size=topics.MAX_BATCH_BYTES,
+            request_timeout_ms=10_000,
+            retry_backoff_ms=50,
+        )
+
+    async def start(self, within: float = 5.0) -> None:
+        """Connects. Raises `KafkaUnavailable` when no broker answers `within` seconds."""
+        try:
+            async with asyncio.timeout(within):
+                await self._client.start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self.stop()
+            raise KafkaUnavailable(f"no Kafka broker answered: {error or 'timed out'}") from None
+
+    async def stop(self) -> None:
+        """Flushes and closes, in bounded time; what is then still unsent is dropped, its waiters cancelled."""
+        with suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._client.stop()
+                return
+        # `stop` was cut short: end the sender and the connections that it would have ended last.
+        sender = self._client._sender
+        if sender is not None:
+            with suppress(TimeoutError, asyncio.CancelledError, KafkaError, OSError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await sender.close()
+        with suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._client.client.close()
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has. Raises `KafkaUnavailable` when the cluster does not say in time."""
+        try:
+            async with asyncio.timeout(5):
+                return len(await self._client.partitions_for(topic))
+        except (KafkaError, TimeoutError) as error:
+            raise KafkaUnavailable(f"topic {topic}: {error or 'no answer'}") from None
+
+    async def send(self, topic: str, partition: int, records: Iterable[Record]) -> list[Acknowledged]:
+        """Writes the records in order and returns where they stand, when the cluster has acknowledged all of them.
+
+        One caller at a time per partition keeps the order. Never times out by itself. Raises `KafkaError`.
+        """
+        sent: list[tuple[asyncio.Future[Any], int]] = []
+        batch = self._client.create_batch()
+        for record in records:
+            if not _append(batch, record):
+                sent.append(await self._submit(batch, topic, partition))
+                batch = self._client.create_batch()
+                _append(batch, record)
+        if batch.record_count():
+            sent.append(await self._submit(batch, topic, partition))
+        return [Acknowledged((await future).offset, count) for future, count in sent]
+
+    async def _submit(self, batch: Any, topic: str, partition: int) -> tuple[asyncio.Future[Any], int]:
+        count = batch.record_count()
+        future = await self._client.send_batch(batch, topic, partition=partition)
+        # A batch that nobody waits for any more (its caller was cancelled) must not report its failure to nobody.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return future, count
+
+
+def _append(batch: Any, record: Record) -> bool:
+    """False when the batch is full. An empty batch takes any record, however large."""
+    appended = batch.append(key=record.key, value=record.value, timestamp=None, headers=record.headers)
+    return appended is not None
+
+
+Claim = Callable[[Sequence[Partition]], Awaitable[Mapping[Partition, int | None]]]
+"""Takes partitions over and says where each goes on: the next offset, or None where nothing was ever consumed."""
+
+
+class Consumer(ConsumerRebalanceListener):
+    """A member of a consumer group whose offsets are kept by `claim`, not by Kafka.
+
+    aiokafka hands out records before a slow listener has finished, so assigned partitions are paused before the first
+    await and only records of partitions that are `held` are returned. Offsets are also committed to the group so that
+    lag tools see them; they are never read back.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        group: str,
+        names: Sequence[str],
+        claim: Claim,
+        released: Callable[[Sequence[Partition]], None] = lambda _: None,
+    ) -> None:
+        self._client = AIOKafkaConsumer(
+            **_connection(settings),
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
+            max_partition_fetch_bytes=4 << 20,
+            fetch_max_wait_ms=500,
+        )
+        self._names = names
+        self._claim = claim
+        self._released = released
+        self._seeking: dict[Partition, int] = {}
+        self._failure: BaseException | None = None
+        self.held: set[Partition] = set()
+
+    async def start(self, within: float = 10.0) -> None:
+        """Joins the group. Raises `KafkaUnavailable`."""
+        self._client.subscribe(self._names, listener=self)
+        try:
+            async with asyncio.timeout(within):
+                await self._client.start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self.stop()
+            raise KafkaUnavailable(f"no Kafka broker answered: {error or 'timed out'}") from None
+
+    async def stop(self) -> None:
+        """Leaves the group, in bounded time."""
+        with suppress(TimeoutError, KafkaError, OSError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._client.stop()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        assigned = list(assigned)
+        self._client.pause(*assigned)
+        try:
+            async with asyncio.timeout(ASSIGN_SECONDS):
+                await self._take_over(assigned)
+        except BaseException as error:
+            self._failure = error
+            raise
+        self._client.resume(*assigned)
+
+    async def _take_over(self, assigned: Sequence[TopicPartition]) -> None:
+        if not assigned:
+            return
+        positions = await self._claim([(tp.topic, tp.partition) for tp in assigned])
+        beginnings = await self._client.beginning_offsets(assigned)
+        for tp in assigned:
+            stored = positions[(tp.topic, tp.partition)]
+            if stored is not None and stored < beginnings[tp]:
+                raise AssignmentLost(
+                    f"{tp.topic}[{tp.partition}]: records {stored} to {beginnings[tp] - 1} are past their retention"
+                )
+            self._client.seek(tp, beginnings[tp] if stored is None else stored)
+        held = {(tp.topic, tp.partition) for tp in assigned}
+        self._seeking.update(dict.fromkeys(held, 0))
+        self.held |= held
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        gone = [(tp.topic, tp.partition) for tp in revoked]
+        self.held -= set(gone)
+        self._released(gone)
+
+    async def batches(self, most: int, within: float) -> dict[Partition, list[ConsumerRecord[Any, Any]]]:
+        """At most `most` records of held partitions, waiting at most `within` seconds.
+
+        Raises `AssignmentLost` when an assignment failed, `OffsetOutOfRangeError` when a held offset is gone.
+        """
+        if self._failure is not None:
+            raise AssignmentLost(f"taking over partitions failed: {self._failure or 'too slow'}") from self._failure
+        try:
+            found = await self._client.getmany(timeout_ms=int(within * 1000), max_records=most)
+        except NoOffsetForPartitionError as error:
+            self._tolerate(error)
+            return {}
+        return {
+            (tp.topic, tp.partition): records for tp, records in found.items() if (tp.topic, tp.partition) in self.held
+        }
+
+    def _tolerate(self, error: Exception) -> None:
+        """`NoOffsetForPartitionError` comes until the seek, and sometimes once after it; later it is true."""
+        named = error.args[0] if error.args and isinstance(error.args[0], (list, tuple, set, frozenset)) else ()
+        for tp in named:
+            partition = (tp.topic, tp.partition)
+            if partition in self.held:
+                self._seeking[partition] = self._seeking.get(partition, 0) + 1
+                if self._seeking[partition] > 3:
+                    raise error
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        """Shows the group where it stands. A stale generation is no error: the true offsets are elsewhere."""
+        held = {TopicPartition(*p): offset for p, offset in offsets.items() if p in self.held}
+        if held:
+            with suppress(CommitFailedError, IllegalStateError, KafkaError):
+                await self._client.commit(held)
+
+    def pause(self, partition: Partition) -> None:
+        """Stops fetching a partition that is handled more slowly than it fills."""
+        if partition in self.held:
+            self._client.pause(TopicPartition(*partition))
+
+    def resume(self, partition: Partition) -> None:
+        if partition in self.held:
+            self._client.resume(TopicPartition(*partition))
+
+    def end(self, partition: Partition) -> int | None:
+        """The offset after the newest record of a held partition, as last heard from the broker."""
+        return self._client.highwater(TopicPartition(*partition)) if partition in self.held else None
+
+
+class Reader:
+    """Reads topics from outside any group: for `tail`, subscribers in tests, replays."""
+
+    def __init__(self, settings: KafkaSettings, name: str, *, from_beginning: bool) -> None:
+        self._client = AIOKafkaConsumer(
+            name,
+            **_connection(settings),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest" if from_beginning else "latest",
+        )
+
+    async def __aenter__(self) -> "Reader":
+        try:
+            async with asyncio.timeout(10):
+                await self._client.start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self._client.stop()
+            raise KafkaUnavailable(f"no Kafka broker answered: {error or 'timed out'}") from None
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._client.stop()
+
+    async def read(self, within: float) -> list[ConsumerRecord[Any, Any]]:
+        """The records that arrive within so many seconds, in order per partition; returns as soon as there are any."""
+        found = await self._client.getmany(timeout_ms=int(within * 1000))
+        return [record for records in found.values() for record in records]
+
+    async def ends(self) -> dict[Partition, int]:
+        """The offset after the newest record, per partition."""
+        ends = await self._client.end_offsets(self._client.assignment())
+        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+
+
+async def create_topics(settings: KafkaSettings) -> list[str]:
+    """Creates the topics that are missing, and returns their names. Existing ones are left as they are."""
+    safety = {} if settings.development else {"min.insync.replicas": "2", "unclean.leader.election.enable": "false"}
+    wanted = [
+        NewTopic(t.name, t.partitions, 1 if settings.development else 3, topic_configs=t.config() | safety)
+        for t in topics.every(settings.topic_prefix)
+    ]
+    async with _admin(settings) as admin:
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in wanted if topic.name not in existing]
+        if missing:
+            answer: Any = await admin.create_topics(missing)
+            for name, code, *message in answer.topic_errors:
+                if code and code != TopicAlreadyExistsError.errno:
+                    raise UnsafeCluster(f"topic {name} cannot be created: {message or for_code(code).__name__}")
+    return [topic.name for topic in missing]
+
+
+async def check_cluster(settings: KafkaSettings) -> None:
+    """Raises `UnsafeCluster` when a topic is missing or, in production, could lose an acknowledged record."""
+    names = [topic.name for topic in topics.every(settings.topic_prefix)]
+    async with _admin(settings) as admin:
+        existing = set(await admin.list_topics())
+        if missing := [name for name in names if name not in existing]:
+            raise UnsafeCluster(f"topic {missing[0]} does not exist: run lifeos migrate")
+        if settings.development:
+            return
+        for described in await admin.describe_topics(names):
+            replicas = min(len(partition["replicas"]) for partition in described["partitions"])
+            if replicas < 3:
+                raise UnsafeCluster(f"topic {described['topic']} has {replicas} replicas, 3 are needed")
+        answers: list[Any] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, n) for n in names])
+        for answer in answers:
+            for _, _, _, name, entries in answer.resources:
+                _check_topic(name, {entry[0]: entry[1] for entry in entries})
+
+
+def _check_topic(name: str, config: Mapping[str, str]) -> None:
+    if int(config["min.insync.replicas"]) < 2:
+        raise UnsafeCluster(f"topic {name}: min.insync.replicas is {config['min.insync.replicas']}, 2 is needed")
+    if config["unclean.leader.election.enable"] != "false":
+        raise UnsafeCluster(f"topic {name}: unclean.leader.election.enable must be false")
+    if int(config["max.message.bytes"]) < topics.MAX_MESSAGE_BYTES:
+        raise UnsafeCluster(f"topic {name}: max.message.bytes must be at least {topics.MAX_MESSAGE_BYTES}")
+
+
+class _admin:  # noqa: N801 - a context manager in all but name
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._client = AIOKafkaAdminClient(**_connection(settings), request_timeout_ms=10_000)
+
+    async def __aenter__(self) -> AIOKafkaAdminClient:
+        try:
+            async with asyncio.timeout(10):
+                await self._client.start()
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self._client.close()
+            raise KafkaUnavailable(f"no Kafka broker answered: {error or 'timed out'}") from None
+        return self._client
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()

@@ -1,0 +1,117 @@
+"""A delivery: one item of one authentic request, as it travels on `webhooks.<provider>`.
+
+CloudEvents 1.0 in Kafka binary mode: attributes as `ce_*` headers, the value a JSON object. The provider's own bytes of
+the item stand in it untouched: as `raw` where they are JSON we can carry, else base64 in `raw_base64`.
+"""
+
+import binascii
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import orjson
+
+from schemas.providers import PROVIDERS, Provider
+
+DELIVERY_TYPE: Final = "lifeos.webhook.received.v1"
+UNKNOWN: Final = "unknown"
+"""The event name of a delivery that no table of ours knows. It is published, counted and visible like any other."""
+
+DeliveryKind = Literal["look", "data"]
+"""A look says only that something changed; data carries the change itself."""
+
+Headers = list[tuple[str, bytes]]
+
+
+class Undecodable(ValueError):
+    """A record that is not one of our deliveries. The text names the first thing that is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One normalised delivery.
+
+    `account` is the provider's id of the account it is for, `lane` follows from both. `event` is the provider's own word
+    where a table knows it, else `unknown`. `received_at` is RFC 3339 in UTC. `raw` is the provider's bytes of this item.
+    """
+
+    id: str
+    provider: Provider
+    kind: DeliveryKind
+    account: str
+    lane: int
+    event: str
+    received_at: str
+    raw: bytes
+    raw_is_json: bool
+
+
+def encode(delivery: Delivery) -> tuple[bytes, Headers]:
+    """The value and headers of its Kafka record. The provider's JSON is spliced in, not encoded again."""
+    body: dict[str, Any] = {
+        "id": delivery.id,
+        "provider": delivery.provider,
+        "kind": delivery.kind,
+        "account": delivery.account,
+        "lane": delivery.lane,
+        "event": delivery.event,
+        "received_at": delivery.received_at,
+    }
+    if delivery.raw_is_json:
+        body["raw"] = orjson.Fragment(delivery.raw)
+    else:
+        body["raw_base64"] = b64encode(delivery.raw).decode()
+    headers: Headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", delivery.id.encode()),
+        ("ce_source", b"/webhooks/" + delivery.provider.encode()),
+        ("ce_type", DELIVERY_TYPE.encode()),
+        ("ce_time", delivery.received_at.encode()),
+        ("content-type", b"application/json"),
+    ]
+    return orjson.dumps(body), headers
+
+
+def decode(value: bytes | None) -> Delivery:
+    """The delivery of a record's value. Raises `Undecodable`; unknown fields are ignored."""
+    try:
+        body = orjson.loads(value or b"")
+    except orjson.JSONDecodeError as error:
+        raise Undecodable(f"value is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise Undecodable("value is not an object")
+    provider, kind, lane = body.get("provider"), body.get("kind"), body.get("lane")
+    if provider not in PROVIDERS:
+        raise Undecodable(f"unknown provider {provider!r:.40}")
+    if kind not in ("look", "data"):
+        raise Undecodable(f"unknown kind {kind!r:.40}")
+    if type(lane) is not int or not 0 <= lane <= 255:
+        raise Undecodable("lane is not a number from 0 to 255")
+    raw, raw_is_json = _raw(body)
+    return Delivery(
+        id=_text(body, "id"),
+        provider=provider,
+        kind=kind,
+        account=_text(body, "account"),
+        lane=lane,
+        event=_text(body, "event"),
+        received_at=_text(body, "received_at"),
+        raw=raw,
+        raw_is_json=raw_is_json,
+    )
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or "\0" in value:
+        raise Undecodable(f"{name} is missing or not text")
+    return value
+
+
+def _raw(body: dict[str, Any]) -> tuple[bytes, bool]:
+    if "raw" in body:
+        return orjson.dumps(body["raw"]), True
+    try:
+        return b64decode(_text(body, "raw_base64"), validate=True), False
+    except binascii.Error:
+        raise Undecodable("raw_base64 is not base64") from None

@@ -1,0 +1,42 @@
+"""How accepting and syncing may end. Closed sets: every caller ends with `assert_never`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+AcceptOutcome = Literal["wanted", "unmatched", "parked"]
+"""What a receipt says of a delivery: its cursors were marked wanted, no connection has this account, or it was parked."""
+
+ParkReason = Literal["undecodable", "bug", "item_malformed"]
+"""Why it was set aside: no delivery of ours, three failures of our own code, an item its documents do not allow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """It is finished; nothing is owed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """It did not work now. `at` (aware, UTC) is when to try again, None leaves that to the cursor's back-off."""
+
+    why: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reauthorize:
+    """The person has to grant access again; trying on is useless."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """It cannot be handled as it is. It is kept, with its reason, and the rest goes on."""
+
+    reason: ParkReason
+    detail: str
+
+
+Syncing = Done | RetryAfter | Reauthorize | Park
