@@ -1,4 +1,4 @@
-"""Where the local stack keeps its state, and how a verb finds the one that runs here with nothing exported."""
+"""Where the local stack keeps its state, and how a verb finds the one that runs here unaided."""
 
 import fcntl
 import os
@@ -14,13 +14,13 @@ def state_directory(given: Mapping[str, str] = os.environ) -> Path:
 
 
 def environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """`given` over what the stack running in the state directory wrote down; `given` alone where none runs."""
+    """`given` over what the stack running in the state directory wrote down; `given` alone if none runs."""
     state = state_directory(given)
     return (read(state / "env") if held(state / "lock") else {}) | dict(given)
 
 
 def held(lock: Path) -> bool:
-    """Whether a living supervisor holds `lock`; the kernel drops it with its process, so it is never stale."""
+    """Whether a living supervisor holds `lock`; the kernel drops it with its process, so is never stale."""
     try:
         descriptor = os.open(lock, os.O_RDONLY)
     except OSError:

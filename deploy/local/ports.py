@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.local import environment
 
-# Below what the kernel hands out to clients (32768 on Linux), so no passing connection takes one between two starts.
+# Below what the kernel hands out to clients (32768 on Linux), so no passing connection takes one.
 RANGE = range(20_000, 32_000)
 
 

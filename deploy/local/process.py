@@ -1,4 +1,4 @@
-"""A process of the local stack: it dies with its supervisor, writes to its own log, and stops within a bound."""
+"""A process of the local stack: dies with its supervisor, has its own log, stops in bounded time."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ def last_lines(log: Path, count: int = 8) -> list[str]:
 
 @dataclass
 class Child:
-    """One process. `start` may be called again after it ended; `stop` and `kill` return only once it is reaped."""
+    """One process. `start` may be called again after it ended; `stop` and `kill` return once it is reaped."""
 
     name: str
     command: Sequence[str]
@@ -55,7 +55,7 @@ class Child:
     async def start(self) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            # Its own session: Ctrl-C at the terminal reaches only the supervisor, which stops things in order.
+            # Its own session: Ctrl-C at the terminal reaches the supervisor only, which stops in order.
             self._process = await asyncio.create_subprocess_exec(
                 *self.command,
                 stdin=asyncio.subprocess.DEVNULL,

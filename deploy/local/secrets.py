@@ -15,14 +15,10 @@ def ring() -> str:
 def development(path: Path) -> dict[str, str]:
     """The secrets in `path`, where those that are missing are made and written down first (mode 0600)."""
     kept = environment.read(path)
-    made = {
-        "LIFEOS_CHANNEL_KEYS": ring,
-        "LIFEOS_TRANSPORT_KEYS": ring,
-        "LIFEOS_VAULT_KEYS": ring,
-        "LIFEOS_TODOIST_CLIENT_ID": lambda: secrets.token_hex(16),
-        "LIFEOS_TODOIST_CLIENT_SECRETS": lambda: secrets.token_hex(16),
-    }
-    missing = {name: make() for name, make in made.items() if name not in kept}
-    if missing:
-        environment.write(path, kept | missing)
-    return kept | missing
+    rings = ("LIFEOS_CHANNEL_KEYS", "LIFEOS_TRANSPORT_KEYS", "LIFEOS_VAULT_KEYS")
+    words = ("LIFEOS_TODOIST_CLIENT_ID", "LIFEOS_TODOIST_CLIENT_SECRETS")
+    made = {name: ring() for name in rings} | {name: secrets.token_hex(16) for name in words}
+    complete = made | kept
+    if complete != kept:
+        environment.write(path, complete)
+    return complete
