@@ -6,10 +6,12 @@ import pwd
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from deploy.local import environment
 from deploy.local.process import StackError, last_lines
 
 POM = Path(__file__).with_name("pom.xml")
@@ -162,3 +164,19 @@ async def logged(command: list[str], log: Path, variables: dict[str, str], line:
     if status != 0:
         said_last = "\n    ".join(last_lines(log, 12))
         raise StackError(f"`{' '.join(command)}` failed. Last lines of {log}:\n    {said_last}")
+
+
+async def main() -> int:
+    """Fetch what Kafka needs here, for those who start it themselves (the tests)."""
+    state = environment.state_directory()
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        await jars(state, lambda said: print(f"\r\033[K{said}", end="") if sys.stdout.isatty() else None)
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
