@@ -26,6 +26,11 @@ from aiokafka.structs import ConsumerRecord
 from schemas import topics
 from schemas.settings import KafkaSettings
 
+__all__ = [
+    "Acknowledged", "AssignmentLost", "Consumer", "KafkaError", "KafkaUnavailable", "Partition", "Producer", "Reader",
+    "Record", "UnsafeCluster", "check_cluster", "create_topics",
+]  # fmt: skip
+
 log = logging.getLogger(__name__)
 
 SESSION_TIMEOUT_MS: Final = 3000

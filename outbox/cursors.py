@@ -1,0 +1,152 @@
+"""Cursors: how far a resource of a connection is read, and when it is due again.
+
+A push only counts `wanted` up and pulls `due_at` nearer, never past two seconds after the last start: a thousand pushes
+become one run, and nothing ever postpones one. A run notes `wanted` when it begins and sets `done` to it when it ends.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+from uuid import UUID
+
+from outbox.lease import Held
+from outbox.postgres import Connection, Pool
+from schemas.providers import Provider
+
+SPACING: Final = timedelta(seconds=2)
+"""From the start of one run to the start of the next that pushes ask for."""
+LONGEST_BACKOFF: Final = timedelta(minutes=15)
+
+WANT = """
+with w as (select * from unnest($1::uuid[], $2::bigint[], $3::text[]) w(id, pushes, cause)),
+locked as (select c.id from sync_cursors c where c.id in (select id from w) order by c.id for no key update)
+update sync_cursors c
+set wanted = c.wanted + w.pushes, cause = w.cause,
+    due_at = least(c.due_at, greatest(now(), c.last_start + $4, c.not_before))
+from w join locked using (id) where c.id = w.id
+returning c.id, c.wanted"""
+
+BEGIN = """
+update sync_cursors s set last_start = now()
+from integration_connections c
+where s.id = $1 and s.epoch = $2 and c.tenant_id = s.tenant_id and c.id = s.connection_id
+returning s.tenant_id, s.connection_id, s.resource, s.position, s.full_run, s.wanted, s.done, s.cause,
+    s.attempts, c.profile_id, c.provider, c.account, c.lane, c.credentials"""
+
+ADVANCE = "update sync_cursors set position = $2, full_run = $3 where id = $1"
+
+FINISH = """
+update sync_cursors
+set position = $2, full_run = null, done = $3, last_done = now(), attempts = 0, last_error = null,
+    not_before = '-infinity',
+    due_at = case when wanted > $3 then greatest(now(), last_start + $5) else now() + $4 * (0.9 + 0.2 * random()) end
+where id = $1"""
+
+RETRY = """
+update sync_cursors
+set attempts = attempts + 1, last_error = $2, not_before = again.at, due_at = again.at
+from (select coalesce($3, now() + least($4, '1 s'::interval * power(2, least(attempts, 16))) * (0.5 + random())) as at
+      from sync_cursors where id = $1) again
+where id = $1"""
+
+HALT = """
+with stopped as (
+    update sync_cursors set attempts = attempts + 1, last_error = $2, not_before = 'infinity', due_at = 'infinity'
+    where id = $1 returning tenant_id, connection_id)
+update integration_connections c set status = 'needs_reauthorization', detail = $2, updated_at = now()
+from stopped s where c.tenant_id = s.tenant_id and c.id = s.connection_id"""
+
+NEXT_DUE = """
+select extract(epoch from min(greatest(due_at, leased_until)) - now())::float8, extract(epoch from now() - min(due_at))::float8
+from sync_cursors where due_at < 'infinity'"""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A claimed cursor with all its run needs. `credentials` are still sealed."""
+
+    held: Held
+    tenant_id: UUID
+    connection_id: UUID
+    resource: str
+    position: str | None
+    full_run: UUID | None
+    wanted: int
+    done: int
+    cause: str | None
+    attempts: int
+    profile_id: UUID
+    provider: Provider
+    account: str
+    lane: int
+    credentials: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """A whole page is stored; the next fetch goes on here. `full_run` names the full read that it is part of."""
+
+    position: str
+    full_run: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The run is over: everything pushed up to `done` is seen. Without pushes the next look is after `poll`."""
+
+    position: str
+    done: int
+    poll: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """It did not work; again at `at`, or after a back-off of its own."""
+
+    why: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Nothing can work until the person has granted access again."""
+
+    why: str
+
+
+Progress = Advance | Finish | Retry | Halt
+
+
+async def want(connection: Connection, pushes: Mapping[UUID, int], causes: Mapping[UUID, str]) -> Mapping[UUID, int]:
+    """Counts pushes in and makes the cursors due. Returns each cursor's counter, which its next run will reach."""
+    ids = list(pushes)
+    rows = await connection.fetch(WANT, ids, list(pushes.values()), [causes[i] for i in ids], SPACING)
+    return {row[0]: row[1] for row in rows}
+
+
+async def begin(pool: Pool, held: Held) -> Work | None:
+    """Starts the run of a claimed cursor; None when the lease went to another meanwhile."""
+    row = await pool.fetchrow(BEGIN, held.key, held.epoch)
+    return None if row is None else Work(held, *row)
+
+
+async def progress(connection: Connection, held: Held, step: Progress) -> None:
+    """Writes how far the run has come. The caller has taken the fence."""
+    match step:
+        case Advance(position, full_run):
+            await connection.execute(ADVANCE, held.key, position, full_run)
+        case Finish(position, done, poll):
+            await connection.execute(FINISH, held.key, position, done, poll, SPACING)
+        case Retry(why, at):
+            await connection.execute(RETRY, held.key, why, at, LONGEST_BACKOFF)
+        case Halt(why):
+            await connection.execute(HALT, held.key, why)
+        case _:
+            assert_never(step)
+
+
+async def next_due(pool: Pool) -> tuple[float | None, float | None]:
+    """Seconds until a cursor may be claimed (negative: overdue), and for how long the oldest has been due; None: no cursor."""
+    row = await pool.fetchrow(NEXT_DUE)
+    return (None, None) if row is None else (row[0], row[1])

@@ -1,0 +1,105 @@
+"""The one lease: a row is owned until a moment of the database's clock, under an epoch that grows with every owner.
+
+A lease tells who should work; the fence decides who may commit. A holder that was stopped and wakes after its lease has
+gone to another finds its epoch stale and commits nothing, however long it slept.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final, NamedTuple
+
+from outbox.postgres import Connection, Pool
+
+LEASE: Final = timedelta(seconds=5)
+RENEW_SECONDS: Final = 1.5
+
+
+class FenceLost(RuntimeError):
+    """Another owner has taken over. Nothing of this transaction may be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leasable:
+    """A table whose rows are leased: it has the columns `owner`, `epoch` and `leased_until`.
+
+    `ready` says which free rows may be claimed, `order` which first.
+    """
+
+    table: str
+    key: str
+    key_type: str
+    ready: str
+    order: str
+
+
+CURSORS: Final = Leasable("sync_cursors", "id", "uuid", ready="due_at <= now()", order="due_at")
+LANES: Final = Leasable("outbox_lanes", "lane", "smallint", ready="true", order="lane")
+
+
+class Held(NamedTuple):
+    """A lease that was claimed: the row's key and the epoch under which its holder commits."""
+
+    key: Any
+    epoch: int
+
+
+# The names below come from the two literals above and nowhere else.
+CLAIM = """
+with free as (
+    select {key} from {table} where {ready} and leased_until < now()
+    order by {order} limit $2 for update skip locked)
+update {table} t set owner = $1, epoch = t.epoch + 1, leased_until = now() + $3
+from free where t.{key} = free.{key}
+returning t.{key}, t.epoch"""
+
+RENEW = """
+with mine as (
+    select t.{key} from {table} t join unnest($2::{key_type}[], $3::bigint[]) h(key, epoch)
+        on t.{key} = h.key and t.epoch = h.epoch
+    where t.owner = $1 order by t.{key} for update of t)
+update {table} t set leased_until = now() + $4 from mine where t.{key} = mine.{key}
+returning t.{key}, t.epoch"""
+
+RELEASE = """
+with mine as (
+    select t.{key} from {table} t join unnest($2::{key_type}[], $3::bigint[]) h(key, epoch)
+        on t.{key} = h.key and t.epoch = h.epoch
+    where t.owner = $1 order by t.{key} for update of t)
+update {table} t set owner = null, leased_until = '-infinity' from mine where t.{key} = mine.{key}"""
+
+FENCE = "select 1 from {table} where {key} = $1 and epoch = $2 for no key update"
+
+
+def _sql(template: str, what: Leasable) -> str:
+    return template.format(table=what.table, key=what.key, key_type=what.key_type, ready=what.ready, order=what.order)
+
+
+async def claim(pool: Pool, what: Leasable, owner: str, most: int, lease: timedelta = LEASE) -> list[Held]:
+    """Takes at most `most` free rows that are ready, in order; rows that others are just taking are passed over."""
+    rows = await pool.fetch(_sql(CLAIM, what), owner, most, lease)
+    return [Held(row[0], row[1]) for row in rows]
+
+
+async def renew(pool: Pool, what: Leasable, owner: str, held: Iterable[Held], lease: timedelta = LEASE) -> list[Held]:
+    """Prolongs what is still ours and returns it; what is missing from the answer has gone to another."""
+    keys, epochs = _columns(held)
+    rows = await pool.fetch(_sql(RENEW, what), owner, keys, epochs, lease)
+    return [Held(row[0], row[1]) for row in rows]
+
+
+async def release(pool: Pool, what: Leasable, owner: str, held: Iterable[Held]) -> None:
+    """Gives back what is still ours, so that another may claim it at once."""
+    keys, epochs = _columns(held)
+    await pool.execute(_sql(RELEASE, what), owner, keys, epochs)
+
+
+async def fence(connection: Connection, what: Leasable, held: Held) -> None:
+    """Locks the row for this transaction if it is still ours. Raises `FenceLost`."""
+    if await connection.fetchval(_sql(FENCE, what), held.key, held.epoch) is None:
+        raise FenceLost(f"{what.table} {held.key}: epoch {held.epoch} is over")
+
+
+def _columns(held: Iterable[Held]) -> tuple[Sequence[Any], Sequence[int]]:
+    rows = list(held)
+    return [row.key for row in rows], [row.epoch for row in rows]
