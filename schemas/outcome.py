@@ -32,6 +32,13 @@ class Reauthorize:
 
 
 @dataclass(frozen=True, slots=True)
+class Expired:
+    """The provider no longer knows our position. Forget it and read everything again."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Park:
     """It cannot be handled as it is. It is kept, with its reason, and the rest goes on."""
 
@@ -40,3 +47,6 @@ class Park:
 
 
 Syncing = Done | RetryAfter | Reauthorize | Park
+
+Fetching = RetryAfter | Reauthorize | Expired
+"""How a call for a page may end without one. `Expired` never ends a run: the run goes on with a full read."""

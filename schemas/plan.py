@@ -22,12 +22,16 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """One item of a page that its provider's documents do not allow. It is parked; the rest of the page goes on."""
+    """One item of a page that its provider's documents do not allow. It is parked; the rest of the page goes on.
+
+    `item_id` is known where its id could be read: the item was seen, so no sweep may take it for deleted.
+    """
 
     kind: str
     external_id: str | None
     detail: str
     raw: bytes
+    item_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
