@@ -36,12 +36,17 @@ def held(lock: Path) -> bool:
 
 def read(path: Path) -> dict[str, str]:
     """The KEY=VALUE lines of a file; an absent file has none."""
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        return {}
+    lines = text(path).splitlines()
     pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
     return {key: value for key, _, value in pairs}
+
+
+def text(path: Path) -> str:
+    """What a file says; an absent one says nothing."""
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 def write(path: Path, variables: Mapping[str, str]) -> None:

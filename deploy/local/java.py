@@ -159,7 +159,7 @@ async def logged(command: list[str], log: Path, variables: dict[str, str], line:
         status = await process.wait()
     finally:
         if process.returncode is None:
-            process.kill()
+            process.terminate()
             await process.wait()
     if status != 0:
         said_last = "\n    ".join(last_lines(log, 12))

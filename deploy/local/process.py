@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+LARGE = 20_000_000  # bytes of a log
+
 
 class StackError(Exception):
     """What keeps the local stack from running, said to a person: what happened, to what, what to do next."""
@@ -22,6 +24,13 @@ def dying_with_parent(command: Sequence[str], farewell: signal.Signals) -> list[
     if setpriv is None:
         return list(command)
     return [setpriv, "--pdeathsig", farewell.name.removeprefix("SIG"), "--", *command]
+
+
+def begin(log: Path) -> None:
+    """Make room for a log: its folder, and the old one put aside (one is kept) once it has grown large."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LARGE:
+        log.replace(log.with_name(f"{log.name}.old"))
 
 
 def last_lines(log: Path, count: int = 8) -> list[str]:
@@ -53,7 +62,7 @@ class Child:
         return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     async def start(self) -> None:
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        begin(self.log)
         with self.log.open("ab") as log:
             # Its own session: Ctrl-C at the terminal reaches the supervisor only, which stops in order.
             self._process = await asyncio.create_subprocess_exec(

@@ -1,0 +1,109 @@
+"""`lifeos up` and `lifeos down`."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from deploy.local import environment, stack
+from deploy.local.process import StackError, last_lines
+from deploy.local.screen import Screen
+
+REFUSED = 2
+
+
+@click.command()
+@click.option("--detach", is_flag=True, help="Return once everything is ready; `lifeos down` stops it.")
+def up(detach: bool) -> None:
+    """Start the whole stack on this machine: PostgreSQL, Kafka, the processes, a simulated Todoist account.
+
+    What is missing is fetched first. Everything lives below .lifeos (LIFEOS_STATE_DIR moves it) and stays there
+    between starts. LIFEOS_DATABASE_URL and LIFEOS_KAFKA_BOOTSTRAP name servers to use instead of our own;
+    LIFEOS_POSTGRES_PORT, LIFEOS_KAFKA_PORT, LIFEOS_INGRESS_LISTEN and LIFEOS_SIMULATOR_LISTEN fix addresses.
+
+    Exit status: 0 stopped as asked, 1 something keeps it from running, 2 it runs already.
+    """
+    state = environment.state_directory()
+    with Screen() as screen:
+        sys.exit(in_background(state, screen) if detach else in_foreground(state, screen))
+
+
+@click.command()
+def down() -> None:
+    """Stop the stack that runs from this clone and wait until it has stopped. The data stays."""
+    with Screen() as screen:
+        screen.step("Stopping")
+        try:
+            stopped = asyncio.run(stack.down(environment.state_directory()))
+        except StackError as error:
+            screen.say(str(error))
+            sys.exit(1)
+        screen.say("Stopped." if stopped else "Nothing was running.")
+
+
+def in_foreground(state: Path, screen: Screen) -> int:
+    """Supervise until asked to end; the exit status."""
+    try:
+        with stack.locked(state):
+            asyncio.run(stack.up(state, screen))
+    except stack.AlreadyRunning as error:
+        screen.say(str(error))
+        return REFUSED
+    except (StackError, ExceptionGroup) as error:
+        for reason in reasons(error):
+            screen.say(reason)
+        return 1
+    screen.say("Stopped.")
+    return 0
+
+
+def reasons(error: Exception) -> list[str]:
+    """What to tell a person. Anything that is not a StackError is ours, and raised again with its trace."""
+    if isinstance(error, ExceptionGroup):
+        known, unknown = error.split(StackError)
+        if unknown is not None or known is None:
+            raise error
+        return [reason for one in known.exceptions for reason in reasons(one)]
+    return [str(error)]
+
+
+def in_background(state: Path, screen: Screen) -> int:
+    """Start a supervisor of its own session and wait until it is ready or has ended; the exit status."""
+    if (pid := stack.supervisor(state)) is not None:
+        screen.say(f"The stack of {state} is running already (process {pid}). `lifeos down` stops it.")
+        return REFUSED
+    log = state / "log" / "up.log"
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "deploy.lifeos", "up"],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+    try:
+        return follow(process, state, log, screen)
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def follow(process: subprocess.Popen[bytes], state: Path, log: Path, screen: Screen) -> int:
+    """Show the supervisor's last line until it is ready; its exit status and words where it ended instead."""
+    while environment.text(state / "ready") != str(process.pid):
+        if process.poll() is not None:
+            screen.say("\n".join(last_lines(log, 20)))
+            return process.returncode or 1
+        screen.live(" ".join(last_lines(log, 1)))
+        time.sleep(0.05)
+    screen.ready(environment.read(state / "env"), state, detached=True)
+    # It outlives us on purpose; without this, the interpreter would complain about it on its way out.
+    process.returncode = 0
+    return 0
