@@ -7,7 +7,9 @@ the item stand in it untouched: as `raw` where they are JSON we can carry, else 
 import binascii
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, Literal
+from uuid import UUID
 
 import orjson
 
@@ -44,6 +46,14 @@ class Delivery:
     received_at: str
     raw: bytes
     raw_is_json: bool
+
+
+def minted_id(received_at: datetime, entropy: bytes) -> str:
+    """The id of a delivery whose provider gave it none: a UUIDv7 (RFC 9562 §5.7) of that moment and 10 random bytes."""
+    milliseconds = int(received_at.timestamp() * 1000)
+    bits = milliseconds << 80 | int.from_bytes(entropy[:10], "big")
+    bits = bits & ~(0xF << 76) | 0x7 << 76
+    return str(UUID(int=bits & ~(0b11 << 62) | 0b10 << 62))
 
 
 def encode(delivery: Delivery) -> tuple[bytes, Headers]:

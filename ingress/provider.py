@@ -1,0 +1,108 @@
+"""What a provider at the door is: the few names each of them exposes, and the shapes that pass between it and the door."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, NamedTuple, Protocol
+
+import schemas.providers
+from ingress.signatures import Keys
+from schemas.delivery import Delivery
+
+Reason = Literal[
+    "method",
+    "encoded",
+    "too_large",
+    "incomplete",
+    "signature_missing",
+    "signature_repeated",
+    "signature_malformed",
+    "signature_wrong",
+]
+"""Why a request was refused. A closed set: it is the label of a metric that anybody on the internet can count up."""
+
+REASONS: Final[Mapping[Reason, str]] = {
+    "method": "Not a POST: a browser, a scanner or a health check is looking at a webhook address.",
+    "encoded": "The body is compressed; no provider of ours does that, and nothing is unpacked before it is verified.",
+    "too_large": "The body is larger than this provider ever sends.",
+    "incomplete": "The sender hung up before its body was complete.",
+    "signature_missing": "No signature: not sent by the provider, or a proxy removes its header.",
+    "signature_repeated": "More than one signature: somebody tries which of them is looked at.",
+    "signature_malformed": "The signature is not written as this provider writes it: forged, cut off or re-encoded.",
+    "signature_wrong": "The signature fits none of our secrets: forged, changed on the way, or our secret is outdated.",
+}
+"""What each reason means to an operator."""
+
+
+class Request(NamedTuple):
+    """One complete request: the values of the fields that `Spec.headers` names, and the body's exact bytes.
+
+    Other fields never get past the door, so that nothing can log or store them.
+    """
+
+    headers: Mapping[bytes, Sequence[bytes]]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """An authentic request. Only a provider's `verify` makes one, and `normalize` takes nothing else."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that is not shown to be authentic."""
+
+    reason: Reason
+
+
+class Reply(NamedTuple):
+    """An answer that a provider's handshake asks for."""
+
+    status: int
+    body: bytes
+    content_type: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """The statuses this provider has to see, so that it retries when and only when it should."""
+
+    accepted: int
+    unavailable: int
+    refused: int
+    unknown_subject: int
+    too_large: int
+    malformed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What the door has to know of a provider before it asks it anything."""
+
+    provider: schemas.providers.Provider
+    path: str
+    headers: frozenset[bytes]
+    max_body_bytes: int
+    replies: Replies
+
+
+class Provider(Protocol):
+    """Pure functions: no I/O, no clock, no environment. A module is one."""
+
+    @property
+    def SPEC(self) -> Spec: ...  # noqa: N802 - the constant of a module
+
+    def challenge(self, request: Request) -> Reply | None:
+        """The answer to a handshake, None for an ordinary delivery."""
+
+    def verify(self, request: Request, keys: Keys) -> Verified | Refused:
+        """Whether the provider sent exactly these bytes. Tries every key; takes as long whichever fits."""
+
+    def normalize(self, verified: Verified, received_at: datetime, entropy: bytes) -> Sequence[Delivery]:
+        """One delivery per item. Total: an authentic request is never refused for what it says.
+
+        `entropy` is 10 random bytes, for the id of a delivery that has none.
+        """
