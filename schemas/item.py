@@ -16,6 +16,7 @@ UTCDateTime = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\
 
 
 class _Item(BaseModel):
+    # A name outside camelCase is given as both aliases, not as `alias`: so type checkers know the argument by its field.
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
 
     def snapshot(self) -> dict[str, object]:
@@ -26,14 +27,14 @@ class _Item(BaseModel):
 class Relation(_Item):
     """RFC 8984 §1.4.10: how another object relates to this one."""
 
-    type: Literal["Relation"] = Field("Relation", alias="@type")
+    type: Literal["Relation"] = Field(default="Relation", validation_alias="@type", serialization_alias="@type")
     relation: dict[Literal["parent"], Literal[True]]
 
 
 class Task(_Item):
     """RFC 8984 §5.2. `uid` is the LifeOS item id."""
 
-    type: Literal["Task"] = Field("Task", alias="@type")
+    type: Literal["Task"] = Field(default="Task", validation_alias="@type", serialization_alias="@type")
     uid: str
     title: str
     description: str | None = None
@@ -48,18 +49,30 @@ class Task(_Item):
     progress_updated: UTCDateTime | None = None
     keywords: dict[str, Literal[True]] | None = None
     related_to: dict[str, Relation] | None = None
-    todoist_project: str | None = Field(None, alias="todoist.com:project")
-    todoist_section: str | None = Field(None, alias="todoist.com:section")
-    todoist_order: int | None = Field(None, alias="todoist.com:order")
-    todoist_deadline: str | None = Field(None, alias="todoist.com:deadline")
-    todoist_recurrence: str | None = Field(None, alias="todoist.com:recurrence")
-    todoist_responsible: str | None = Field(None, alias="todoist.com:responsible")
+    todoist_project: str | None = Field(
+        default=None, validation_alias="todoist.com:project", serialization_alias="todoist.com:project"
+    )
+    todoist_section: str | None = Field(
+        default=None, validation_alias="todoist.com:section", serialization_alias="todoist.com:section"
+    )
+    todoist_order: int | None = Field(
+        default=None, validation_alias="todoist.com:order", serialization_alias="todoist.com:order"
+    )
+    todoist_deadline: str | None = Field(
+        default=None, validation_alias="todoist.com:deadline", serialization_alias="todoist.com:deadline"
+    )
+    todoist_recurrence: str | None = Field(
+        default=None, validation_alias="todoist.com:recurrence", serialization_alias="todoist.com:recurrence"
+    )
+    todoist_responsible: str | None = Field(
+        default=None, validation_alias="todoist.com:responsible", serialization_alias="todoist.com:responsible"
+    )
 
 
 class Collection(_Item):
     """Something that holds items: a project, a section of one, or a label. References are LifeOS item ids."""
 
-    type: Literal["Collection"] = Field("Collection", alias="@type")
+    type: Literal["Collection"] = Field(default="Collection", validation_alias="@type", serialization_alias="@type")
     uid: str
     role: Literal["project", "section", "label"]
     name: str
@@ -73,7 +86,7 @@ class Collection(_Item):
 class Sync(_Item):
     """How the synchronisation of one resource stands, after a run that changed something or ended in another way."""
 
-    type: Literal["Sync"] = Field("Sync", alias="@type")
+    type: Literal["Sync"] = Field(default="Sync", validation_alias="@type", serialization_alias="@type")
     uid: str
     resource: str
     run: str
