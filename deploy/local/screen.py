@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 SELDOM = 5.0  # seconds between two plain lines of what changes all the time
 
@@ -56,39 +55,37 @@ class Screen:
         """What runs where, and three things to try."""
         self.console.print()
         self.console.print("[bold]LifeOS Integrations is running[/bold]")
-        self.console.print(places(variables, state))
+        self._rows(places(variables, state), 10)
         self.console.print("[bold]Try next[/bold]")
-        self.console.print(suggestions(variables))
+        self._rows(suggestions(variables), 44)
         stop = f"{program()} down" if detached else "Ctrl-C"
         self.console.print(f"{escape(stop)} stops everything; the data stays.", style="dim")
 
+    def _rows(self, rows: list[tuple[str, str]], width: int) -> None:
+        # Not a table: one cuts or folds what does not fit, and these are lines to copy.
+        for name, value in rows:
+            self.console.print(f"  [dim]{escape(name.ljust(width))}[/dim]  {escape(value)}", soft_wrap=True)
 
-def places(variables: Mapping[str, str], state: Path) -> Table:
-    table = grid()
-    table.add_row("webhooks", f"http://{variables['LIFEOS_INGRESS_LISTEN']}/webhooks/todoist")
+
+def places(variables: Mapping[str, str], state: Path) -> list[tuple[str, str]]:
+    """What runs where."""
+    rows = [("webhooks", f"http://{variables['LIFEOS_INGRESS_LISTEN']}/webhooks/todoist")]
     if "LIFEOS_SIMULATOR_LISTEN" in variables:
-        table.add_row("Todoist", f"{variables['LIFEOS_TODOIST_URL']} (simulated; account 2671355)")
-    table.add_row("Kafka", variables.get("LIFEOS_KAFKA_BOOTSTRAP", "as LIFEOS_KAFKA_BOOTSTRAP_FILE says"))
-    table.add_row("PostgreSQL", without_password(variables.get("LIFEOS_DATABASE_URL", "")))
-    table.add_row("state, logs", f"{state}, {state / 'log'}")
-    return table
+        rows.append(("Todoist", f"{variables['LIFEOS_TODOIST_URL']}  (simulated, account 2671355)"))
+    rows.append(("Kafka", variables.get("LIFEOS_KAFKA_BOOTSTRAP", "as LIFEOS_KAFKA_BOOTSTRAP_FILE says")))
+    rows.append(("PostgreSQL", without_password(variables.get("LIFEOS_DATABASE_URL", ""))))
+    rows.append(("data, logs", f"{state}, {state / 'log'}"))
+    return rows
 
 
-def suggestions(variables: Mapping[str, str]) -> Table:
-    table = grid()
+def suggestions(variables: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Three things to try, each a line to copy."""
     kafka = variables.get("LIFEOS_KAFKA_BOOTSTRAP", "$LIFEOS_KAFKA_BOOTSTRAP")
-    table.add_row(f"{program()} tail changes.task", "each change of a task, as it is published")
-    table.add_row(f'{program()} simulate todoist create "Buy milk"', "a change at the provider")
-    table.add_row(f"kcat -C -b {kafka} -t changes.task -o end", "the same, as any subscriber sees it")
-    return table
-
-
-def grid() -> Table:
-    table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_column(no_wrap=True, overflow="ignore")
-    table.add_column(no_wrap=True, overflow="ignore", style="dim")
-    table.title_justify = "left"
-    return table
+    return [
+        ("see each change of a task as it is published", f"{program()} tail changes.task"),
+        ("change something at the provider", f'{program()} simulate todoist create "Buy milk"'),
+        ("subscribe with any Kafka client", f"kcat -C -b {kafka} -t changes.task -o end"),
+    ]
 
 
 def without_password(address: str) -> str:

@@ -67,20 +67,20 @@ build() {
         echo "$root" >"$venv/lifeos.root"
     fi
     rm -f "$venv/lifeos.stamp"
-    pip_install "$venv" "$(grep -c '^[a-z]' "$requirements")" --require-hashes -r "$requirements"
-    pip_install "$venv" 1 --no-deps --no-build-isolation -e "$root"
+    pip_install "$venv" "$(grep -c '^[a-z]' "$requirements") pinned dependencies" --require-hashes -r "$requirements"
+    pip_install "$venv" "this project" --no-deps --no-build-isolation -e "$root"
     stamp_of "$root" "$requirements" >"$venv/lifeos.stamp"
 }
 
-# pip_install VENV COUNT ARGUMENTS...: a counter where somebody watches, and pip's words where it fails.
+# pip_install VENV WHAT ARGUMENTS...: a counter where somebody watches, and pip's words where it fails.
 pip_install() {
-    local venv=$1 count=$2 log=$1/lifeos.log done=0 line
+    local venv=$1 what=$2 log=$1/lifeos.log count=0 line
     shift 2
-    [ -t 2 ] || echo "Installing the pinned dependencies ($count)" >&2
+    [ -t 2 ] || echo "Installing $what" >&2
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off "$@" 2>&1 | tee "$log" |
         while read -r line; do
-            case $line in Collecting*) done=$((done + 1)) ;; Installing*) line=installing ;; *) continue ;; esac
-            if [ -t 2 ]; then printf '\r\033[KPinned dependencies: %d of %d %s' "$done" "$count" "${line#Collecting }" >&2; fi
+            case $line in Collecting*) count=$((count + 1)) ;; Installing\ *) ;; *) continue ;; esac
+            if [ -t 2 ]; then printf '\r\033[KInstalling %s: %d, %.60s' "$what" "$count" "${line% (from *}" >&2; fi
         done
     local status=${PIPESTATUS[0]}
     if [ -t 2 ]; then printf '\r\033[K' >&2; fi
