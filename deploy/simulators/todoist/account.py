@@ -1,6 +1,6 @@
 """One simulated Todoist account: everything it holds and the order in which that changed. Pure: ids and time are given.
 
-Field names are those of Todoist's Sync API v1 (https://developer.todoist.com/api/v1/; deploy/docs/providers has our digest).
+Field names are those of Todoist's Sync API v1 (https://developer.todoist.com/api/v1/).
 """
 
 import hmac

@@ -1,4 +1,4 @@
-"""How often an account may read: 1,000 partial and 100 full syncs per 15 minutes (providers.md §3.5)."""
+"""How often an account may read: 1,000 partial and 100 full syncs per 15 minutes (API v1, "Request limits")."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -37,5 +37,5 @@ class Meter:
 
 
 def too_many(retry_after: int) -> Refused:
-    """The provider says when to come back in the body; a `Retry-After` header is not documented (providers.md §3.5)."""
+    """The provider says when to come back in the body; a `Retry-After` header is not documented (API v1, "Request limits")."""
     return Refused("LIMITS_REACHED_TIME_INTERVAL", 35, 429, "Too many requests", {"retry_after": retry_after})

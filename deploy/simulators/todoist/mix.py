@@ -75,7 +75,8 @@ def _target(account: Account, kind: str, verb: str, dice: Random) -> Entity | No
     elif verb == "uncomplete":
         candidates = [item for item in candidates if item["checked"]]
     elif kind == "project" and verb == "delete":
-        candidates = [project for project in candidates if not project["inbox_project"]]
+        # The newest: it holds the least, so an account grows although projects go.
+        candidates = [project for project in candidates if not project["inbox_project"]][-1:]
     return dice.choice(candidates) if candidates else None
 
 

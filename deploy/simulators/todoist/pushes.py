@@ -1,4 +1,4 @@
-"""Webhooks: signed, sent in order per account, sent again when the answer is not exactly 200 (providers.md §§3.1–3.3)."""
+"""Webhooks: signed, sent in order per account, sent again when the answer is not exactly 200 (https://developer.todoist.com/api/v1/, "Webhooks")."""
 
 import asyncio
 import uuid

@@ -1,4 +1,4 @@
-"""The read side of `/sync`. Pure (https://developer.todoist.com/api/v1/, "Read resources"; providers.md §3.5)."""
+"""The read side of `/sync`. Pure (https://developer.todoist.com/api/v1/, "Read resources")."""
 
 from typing import Any, Final
 

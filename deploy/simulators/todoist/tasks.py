@@ -124,7 +124,7 @@ def _written(args: Entity, at: str, *required: str) -> Entity:
 
 
 def _updated(account: Account, old: Entity, fields: Entity, at: str, intent: str) -> Entity:
-    """`event_data_extra` belongs to `item:updated` only (providers.md §3.1)."""
+    """`event_data_extra` belongs to `item:updated` only (API v1, "Webhooks")."""
     return account.record("item", old | fields, at, "item:updated", {"update_intent": intent, "old_item": old})
 
 

@@ -1,0 +1,101 @@
+"""`lifeos simulate`: run a provider simulator, drive it, or send a captured request."""
+
+from pathlib import Path
+
+import click
+
+from deploy.simulators.failure import Failure, Wrong, loaded
+from deploy.simulators.todoist.verbs import VERBS
+
+
+@click.group(invoke_without_command=True)
+@click.option(
+    "--send",
+    "captured",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE",
+    help="Send this captured request (a folder with headers.json and body, or a file that is a body), freshly signed.",
+)
+@click.option(
+    "--to", "url", metavar="URL", help="Where to. Default: LIFEOS_PUBLIC_URL and the provider's webhook path."
+)
+@click.option(
+    "--provider", type=click.Choice(["todoist"]), default="todoist", show_default=True, help="Whose signature."
+)
+@click.pass_context
+def simulate(context: click.Context, captured: Path | None, url: str | None, provider: str) -> None:
+    """Run and drive the provider simulators."""
+    if captured is not None:
+        _send(captured, url)
+    elif context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@simulate.group()
+def todoist() -> None:
+    """The Todoist simulator: Todoist's own paths, webhooks, faults and books."""
+
+
+@todoist.command()
+@click.option("--listen", metavar="HOST:PORT", help="Default: LIFEOS_SIMULATOR_LISTEN.")
+@click.option("--webhook-url", metavar="URL", help="Where pushes go. Default: LIFEOS_PUBLIC_URL/webhooks/todoist.")
+@click.option(
+    "--redelivery-delay",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Seconds; the real provider takes 15 minutes.",
+)
+@click.option("--demo", is_flag=True, help="Have account 2671355 (token `demo`), whose tasks keep changing.")
+def serve(listen: str | None, webhook_url: str | None, redelivery_delay: float, demo: bool) -> None:
+    """Run the simulator until SIGTERM or Ctrl-C."""
+    import os
+
+    import uvloop
+
+    from deploy.simulators import serve as process
+    from deploy.simulators.settings import simulator_settings
+    from deploy.simulators.todoist.simulator import Simulator
+
+    given = dict(os.environ) | ({"LIFEOS_SIMULATOR_LISTEN": listen} if listen else {})
+    settings = loaded(lambda: simulator_settings(given))
+    target = webhook_url or settings.webhook_url
+    if target is None:
+        raise Wrong("LIFEOS_PUBLIC_URL is not set: set it, or give --webhook-url")
+    try:
+        simulator = Simulator(
+            webhook_url=target, client_secret=settings.todoist_client_secret, redelivery_delay=redelivery_delay
+        )
+        uvloop.run(process.serve(simulator, settings.listen.host, settings.listen.port, with_demo=demo))
+    except ValueError as error:
+        raise Wrong(str(error)) from None
+    except OSError as error:
+        raise Failure(f"cannot listen on {settings.listen.host}:{settings.listen.port}: {error.strerror}") from None
+
+
+for verb in VERBS:
+    todoist.add_command(verb)
+
+
+def _send(path: Path, url: str | None) -> None:
+    import httpx
+
+    from deploy.local.environment import environment
+    from deploy.simulators import captured
+    from deploy.simulators.settings import simulator_settings
+
+    settings = loaded(lambda: simulator_settings(environment()))
+    target = url or settings.webhook_url
+    if target is None:
+        raise Wrong("LIFEOS_PUBLIC_URL is not set: set it, or give --to")
+    try:
+        request = captured.signed_by_todoist(captured.read(path), settings.todoist_client_secret)
+    except (OSError, ValueError) as error:
+        raise Wrong(f"{path} is no captured request: {error}") from None
+    try:
+        answer = httpx.post(target, content=request.body, headers=request.headers, timeout=15)
+    except httpx.HTTPError as error:
+        raise Failure(f"nothing answers at {target} ({error}): start it with `lifeos up`, or give --to") from None
+    click.echo(f"{answer.status_code} {answer.reason_phrase} from {target} in {answer.elapsed.total_seconds():.3f} s")
+    if answer.status_code != 200:
+        raise SystemExit(1)
