@@ -22,7 +22,8 @@ SEAL = "update integration_connections set credentials = $3 where tenant_id = $1
 CURSOR = """
 insert into sync_cursors (tenant_id, connection_id, resource) select $1, $2, unnest($3::text[])
 on conflict (tenant_id, connection_id, resource)
-do update set due_at = now(), not_before = '-infinity', attempts = 0, last_error = null, position = null"""
+do update set due_at = now(), not_before = '-infinity', attempts = 0, last_error = null,
+    position = null, full_run = null, epoch = sync_cursors.epoch + 1, owner = null, leased_until = '-infinity'"""
 TARGETS = """
 select c.account, c.tenant_id, c.id, s.id from integration_connections c
 join sync_cursors s on s.tenant_id = c.tenant_id and s.connection_id = c.id
@@ -46,7 +47,8 @@ async def add(
 ) -> UUID:
     """Connects an account, or connects it again, and makes its cursors due for a full read. Returns the connection's id.
 
-    The full read comes after this commit, so a delivery that found no connection until now has lost nothing.
+    The full read comes after this commit, so a delivery that found no connection until now has lost nothing. A run that
+    is under way loses its fence: it would store a position that skips that read.
     """
     async with pool.acquire() as db, db.transaction():
         await db.execute(PROFILE, tenant_id, profile_id, name)

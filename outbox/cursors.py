@@ -23,7 +23,7 @@ with w as (select * from unnest($1::uuid[], $2::bigint[], $3::text[]) w(id, push
 locked as (select c.id from sync_cursors c where c.id in (select id from w) order by c.id for no key update)
 update sync_cursors c
 set wanted = c.wanted + w.pushes, cause = w.cause,
-    due_at = least(c.due_at, greatest(now(), c.last_start + $4, c.not_before))
+    due_at = least(c.due_at, greatest(now(), c.last_start + $4::interval, c.not_before))
 from w join locked using (id) where c.id = w.id
 returning c.id, c.wanted"""
 
@@ -40,13 +40,13 @@ FINISH = """
 update sync_cursors
 set position = $2, full_run = null, done = $3, last_done = now(), attempts = 0, last_error = null,
     not_before = '-infinity',
-    due_at = case when wanted > $3 then greatest(now(), last_start + $5) else now() + $4 * (0.9 + 0.2 * random()) end
+    due_at = case when wanted > $3 then greatest(now(), last_start + $5::interval) else now() + $4::interval * (0.9 + 0.2 * random()) end
 where id = $1"""
 
 RETRY = """
 update sync_cursors
 set attempts = attempts + 1, last_error = $2, not_before = again.at, due_at = again.at
-from (select coalesce($3, now() + least($4, '1 s'::interval * power(2, least(attempts, 16))) * (0.5 + random())) as at
+from (select coalesce($3::timestamptz, now() + least($4::interval, '1 s'::interval * power(2, least(attempts, 16))) * (0.5 + random())) as at
       from sync_cursors where id = $1) again
 where id = $1"""
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import orjson
+
 from outbox.postgres import Connection
 from schemas.change import Change
 from schemas.plan import Run
@@ -9,8 +11,9 @@ from schemas.plan import Run
 RECORD = """
 insert into sync_history (recorded_at, tenant_id, profile_id, connection_id, run_id, found_by, causation_id,
     item_id, kind, external_id, action, version, prev_version, changed)
-select $1, $2, $3, $4, $5, $6, $7, c.*
-from unnest($8::uuid[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::jsonb[]) c"""
+select $1, $2, $3, $4, $5, $6, $7, c.item_id, c.kind, c.external_id, c.action, c.version, c.prev_version, c.changed::jsonb
+from unnest($8::uuid[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::bigint[], $14::text[])
+    c(item_id, kind, external_id, action, version, prev_version, changed)"""
 
 
 async def record(connection: Connection, run: Run, changes: Sequence[Change]) -> None:
@@ -30,5 +33,6 @@ async def record(connection: Connection, run: Run, changes: Sequence[Change]) ->
         [c.action for c in changes],
         [c.version for c in changes],
         [c.prev_version for c in changes],
-        [list(c.changed) for c in changes],
+        # As text: asyncpg takes a list of lists for an array of two dimensions.
+        [orjson.dumps(c.changed).decode() for c in changes],
     )

@@ -63,7 +63,7 @@ def _refuse_newer(at: int) -> None:
         raise SchemaDrift(f"the database is at version {at}, newer than this code ({len(migrations())})")
 
 
-async def check(db: Connection | Pool) -> None:
+async def check(db: "Connection | Pool") -> None:
     """Raises `SchemaDrift` unless the database is exactly at this version."""
     at = await db.fetchval(NEWEST) if await db.fetchval(EXISTS) else 0
     if at != len(migrations()):

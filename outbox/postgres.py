@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
 
-Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
-Pool = asyncpg.Pool[asyncpg.Record]
+# Generic only in their stubs, hence the quotes.
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Row = asyncpg.Record
 
 STATEMENT_TIMEOUT_MS: Final = 5_000
@@ -83,7 +84,7 @@ async def pool(dsn: str, role: str, size: int = 8) -> AsyncIterator[Pool]:
 
 
 @asynccontextmanager
-async def connection(dsn: str, role: str, **settings: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+async def connection(dsn: str, role: str, **settings: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """One connection of its own, outside any pool."""
     opened = await asyncpg.connect(
         dsn, timeout=5, server_settings={"application_name": f"lifeos-{role}", "timezone": "UTC"} | settings
