@@ -17,7 +17,9 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
+    MessageSizeTooLargeError,
     NoOffsetForPartitionError,
+    ProducerClosed,
     TopicAlreadyExistsError,
     for_code,
 )
@@ -119,7 +121,8 @@ class Producer:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._client.stop()
                 return
-        # `stop` was cut short: end the sender and the connections that it would have ended last.
+        # `stop` was cut short: nothing would ever end what waits for the batches, the sender and the connections.
+        self._client._message_accumulator.fail_all(ProducerClosed())
         sender = self._client._sender
         if sender is not None:
             with suppress(TimeoutError, asyncio.CancelledError, KafkaError, OSError):
@@ -148,7 +151,8 @@ class Producer:
             if not _append(batch, record):
                 sent.append(await self._submit(batch, topic, partition))
                 batch = self._client.create_batch()
-                _append(batch, record)
+                if not _append(batch, record):
+                    raise MessageSizeTooLargeError(f"{len(record.value)} bytes do not fit an empty batch")
         if batch.record_count():
             sent.append(await self._submit(batch, topic, partition))
         return [Acknowledged((await future).offset, count) for future, count in sent]
