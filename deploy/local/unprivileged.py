@@ -62,9 +62,16 @@ def system_user(state: Path, binaries: Path) -> Account:
     HOMES.chmod(0o755)  # whatever the umask: the user passes through here
     home.mkdir(mode=0o700, exist_ok=True)
     shutil.chown(home, USER, USER)
-    installed = HOMES / "pginstall18"
-    if not installed.exists():
-        fresh = installed.with_name(f"pginstall18.{os.getpid()}")
-        shutil.copytree(binaries.parent, fresh, symlinks=True)
-        fresh.rename(installed)
-    return Account(prefix, home, installed / "bin")
+    return Account(prefix, home, copied(binaries))
+
+
+def copied(binaries: Path) -> Path:
+    """Where the user can reach the server: its folder, and the libraries it looks for beside its package."""
+    package = binaries.parents[1]
+    copy = HOMES / f"{package.name}.{sha256(bytes(package)).hexdigest()[:12]}"
+    if not copy.exists():
+        fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
+        for source in (binaries.parent, package.with_name(f"{package.name}.libs")):
+            shutil.copytree(source, fresh / source.relative_to(package.parent), symlinks=True)
+        fresh.rename(copy)
+    return copy / binaries.relative_to(package.parent)
