@@ -95,8 +95,8 @@ class Accept:
             REFUSED.labels(self._spec.provider, "incomplete").inc()
         except Unavailable as error:
             await self._answer_unavailable(error.cause, send)
-        except Exception:
-            self._log_bug()
+        except Exception as error:
+            self._log_bug(error)
             await self._answer_unavailable("bug", send)
         else:
             await (self._accepted(send) if challenged is None else _answer(challenged, send))
@@ -152,12 +152,12 @@ class Accept:
         UNAVAILABLE.labels(self._spec.provider, cause).inc()
         await self._unavailable(send)
 
-    def _log_bug(self) -> None:
+    def _log_bug(self, error: Exception) -> None:
         """At most once a second: whoever finds the request that triggers a bug must not fill the log with it."""
         now = time.monotonic()
         if now - self._bug_logged_at >= 1:
             self._bug_logged_at = now
-            log.exception("a request failed in our own code", extra={"provider": self._spec.provider})
+            log.error("a request failed in our own code", exc_info=error, extra={"provider": self._spec.provider})
 
 
 async def _answer(reply: Reply, send: Send) -> None:
