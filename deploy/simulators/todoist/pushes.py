@@ -1,4 +1,7 @@
-"""Webhooks: signed, sent in order per account, sent again when the answer is not exactly 200 (https://developer.todoist.com/api/v1/, "Webhooks")."""
+"""Webhooks: signed, sent in order per account, sent again when the answer is not exactly 200.
+
+https://developer.todoist.com/api/v1/, "Webhooks".
+"""
 
 import asyncio
 import uuid

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from deploy.simulators.todoist import app, control
 from deploy.simulators.todoist.simulator import Simulator
@@ -31,23 +32,33 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def running(simulator: Simulator, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Simulator]:
     """Serve `simulator` at `simulator.url` until the block ends; port 0 takes a free one. Raises OSError if taken."""
+    application = Starlette(routes=[*app.routes(simulator), *control.routes(simulator)])
+    async with listening(application, host, port) as url:
+        simulator.url = url
+        try:
+            yield simulator
+        finally:
+            await simulator.close()
+
+
+@asynccontextmanager
+async def listening(application: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve any ASGI application; gives its address."""
     listener = socket.create_server((host, port), backlog=512)
-    simulator.url = f"http://{host}:{listener.getsockname()[1]}"
-    server = _Server(_config(simulator))
+    server = _Server(_config(application))
     serving = asyncio.create_task(server.serve([listener]))
     await server.listening.wait()
     try:
-        yield simulator
+        yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
-        await simulator.close()
         server.should_exit = True
         await serving
         listener.close()
 
 
-def _config(simulator: Simulator) -> uvicorn.Config:
+def _config(application: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        Starlette(routes=[*app.routes(simulator), *control.routes(simulator)]),
+        application,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -1,0 +1,31 @@
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from deploy.simulators.todoist.server import running
+from deploy.simulators.todoist.simulator import Simulator
+from tests.simulators.receiver import Receiver, receiving
+
+ANN = "2671355"
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def simulator(receiver: Receiver) -> AsyncIterator[Simulator]:
+    """A simulator with Ann's account (token `ann`), which redelivers after 10 ms."""
+    async with running(Simulator(webhook_url=receiver.url, redelivery_delay=0.01, seed=1)) as simulator:
+        simulator.create(ANN, "ann")
+        yield simulator
+
+
+@pytest.fixture
+async def api(simulator: Simulator) -> AsyncIterator[httpx.AsyncClient]:
+    """Ann's API client."""
+    async with httpx.AsyncClient(base_url=simulator.url, headers={"Authorization": "Bearer ann"}) as client:
+        yield client
