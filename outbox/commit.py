@@ -64,7 +64,7 @@ class Step:
 
     `decide` is called under the locks, with what is held of `items` (or, in a sweep, with what is left to delete) and
     the database's clock. `seen` marks `items` as shown by that full read; `sweep` is about at most `SWEEP` items that it
-    did not show. `progress` is None in the middle of a page.
+    did not show, and marks them as dealt with. `progress` is None in the middle of a page.
     """
 
     decide: Callable[[dict[UUID, Mapping], Clock], Plan]
@@ -75,8 +75,17 @@ class Step:
     aside: Sequence[SetAside] = ()
 
 
-async def apply(pool: Pool, vault: Vault, held: Held, run: Run, step: Step) -> tuple[Plan, bool]:
-    """Commits a step under the cursor's fence. Returns its plan and whether the relay wants a hint. Raises `FenceLost`."""
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a step committed. `known` counts the mappings it was about; `drained`: the relay may want a hint."""
+
+    plan: Plan
+    known: int
+    drained: bool
+
+
+async def apply(pool: Pool, vault: Vault, held: Held, run: Run, step: Step) -> Applied:
+    """Commits a step under the cursor's fence. Raises `FenceLost`."""
     async with pool.acquire() as db, db.transaction():
         await lease.fence(db, CURSORS, held)
         known = await _lock(db, held, run, step)
@@ -84,8 +93,8 @@ async def apply(pool: Pool, vault: Vault, held: Held, run: Run, step: Step) -> t
         if plan.changes:
             await mappings.write(db, run, held.key, plan.mappings)
             await history.record(db, run, plan.changes)
-        if step.seen is not None and step.items:
-            await mappings.seen(db, run, held.key, step.items, step.seen)
+        if full_run := step.seen or step.sweep:
+            await mappings.seen(db, run, held.key, step.items or known, full_run)
         if step.aside:
             await parked.park(db, vault, step.aside)
         if step.progress is not None:
@@ -93,7 +102,7 @@ async def apply(pool: Pool, vault: Vault, held: Held, run: Run, step: Step) -> t
         drained = await lanes.append(db, plan.changes) if plan.changes else False
         reach("apply.before_commit")
     reach("apply.after_commit")
-    return plan, drained
+    return Applied(plan, len(known), drained)
 
 
 async def _lock(db: Connection, held: Held, run: Run, step: Step) -> dict[UUID, Mapping]:

@@ -40,13 +40,15 @@ FINISH = """
 update sync_cursors
 set position = $2, full_run = null, done = $3, last_done = now(), attempts = 0, last_error = null,
     not_before = '-infinity',
-    due_at = case when wanted > $3 then greatest(now(), last_start + $5::interval) else now() + $4::interval * (0.9 + 0.2 * random()) end
+    due_at = case when wanted > $3 then greatest(now(), last_start + $5::interval)
+                  else now() + $4::interval * (0.9 + 0.2 * random()) end
 where id = $1"""
 
 RETRY = """
 update sync_cursors
 set attempts = attempts + 1, last_error = $2, not_before = again.at, due_at = again.at
-from (select coalesce($3::timestamptz, now() + least($4::interval, '1 s'::interval * power(2, least(attempts, 16))) * (0.5 + random())) as at
+from (select coalesce($3::timestamptz, now()
+        + least($4::interval, '1 s'::interval * power(2, least(attempts, 16))) * (0.5 + random())) as at
       from sync_cursors where id = $1) again
 where id = $1"""
 

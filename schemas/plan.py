@@ -39,7 +39,8 @@ class Page:
     """One page of changes since a cursor, in the provider's own words already derived into items.
 
     `position` is where the next fetch goes on, and may be stored only once everything before it is. `more`: fetch again
-    at once. `full`: this page is part of a full read, after whose last page what was not seen is gone.
+    at once. `full`: this page is part of a full read, after whose last page what was not seen is gone. `continues`: it is
+    not the first page of that read, which went on from a position stored before.
     """
 
     observed: Sequence[Observed]
@@ -47,6 +48,7 @@ class Page:
     position: str
     more: bool
     full: bool
+    continues: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,240 @@
+"""One run over one cursor, page by page, until nothing more is to be read.
+
+Provider calls happen outside any transaction; each page is committed in steps of at most `STEP` items, the cursor moving
+with the last of them. A run that dies anywhere is begun again from the last whole page, and `plan` writes only what still
+differs. After the last page of a full read, a sweep deletes what it did not show.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, assert_never
+from uuid import UUID, uuid4
+
+import httpx
+import orjson
+
+from outbox import commit
+from outbox.commit import Applied, Step
+from outbox.connections import place
+from outbox.cursors import Advance, Finish, Halt, Progress, Retry, Work
+from outbox.failpoint import reach
+from outbox.hint import Hint
+from outbox.postgres import BAD_DATA, Pool
+from outbox.vault import CannotOpen, Vault
+from processors.derive.ids import Ids
+from processors.plan import Ending, Status, plan, state, state_id, sweep
+from processors.providers import Access, Reader
+from schemas.change import FoundBy
+from schemas.outcome import Expired, ParkReason, Reauthorize, RetryAfter
+from schemas.plan import Clock, Mapping, Observed, Page, Plan, Rejected, Run
+from schemas.receipt import SetAside
+from schemas.telemetry import CHANGES, RUNS
+
+log = logging.getLogger(__name__)
+
+STEP: Final = 500
+"""Items of one transaction at most."""
+TELL_AFTER: Final = 3
+"""Failed attempts in a row after which subscribers hear that a resource is not kept up to date."""
+
+
+class OneRun:
+    """A run over one cursor. `position` and `full_run` are what the cursor has after the last whole page."""
+
+    def __init__(self, pool: Pool, vault: Vault, hint: Hint, reader: Reader, poll: timedelta, work: Work) -> None:
+        self._pool = pool
+        self._vault = vault
+        self._hint = hint
+        self._reader = reader
+        self._poll = poll
+        self._work = work
+        self._ids = Ids(work.tenant_id, work.provider, work.account)
+        self._run = _run(work)
+        self._position = work.position
+        self._full_run = work.full_run
+        self._counts: Counter[str] = Counter()
+
+    async def to_its_end(self, client: httpx.AsyncClient, base_url: str) -> None:
+        """Fetches and commits until the end. Raises `FenceLost`, and what the database raises when it is away."""
+        try:
+            token = self._vault.open(self._work.credentials, place(self._work.connection_id)).decode()
+        except CannotOpen as error:
+            await self.fail(RetryAfter(f"the credentials cannot be opened: {error}"))
+            return
+        access = Access(base_url, token)
+        more = True
+        while more:
+            now = datetime.now(UTC)
+            answer = await self._reader.fetch(client, access, self._position, self._ids, now)
+            reach("sync.after_fetch")
+            match answer:
+                case Page():
+                    await self._store(answer)
+                    more = answer.more
+                case Expired():
+                    self._start_over(answer)
+                case RetryAfter() | Reauthorize():
+                    await self.fail(answer)
+                    return
+                case _:
+                    assert_never(answer)
+        if self._full_run is not None:
+            await self._sweep(self._full_run)
+        RUNS.labels(self._work.provider, "done").inc()
+
+    async def fail(self, why: RetryAfter | Reauthorize) -> None:
+        """Ends the run without its page; says so to subscribers when it lasts, or when a person has to act."""
+        halted = isinstance(why, Reauthorize)
+        step: Progress = Halt(why.why) if isinstance(why, Reauthorize) else Retry(why.why, why.at)
+        status: Status = "needs_reauthorization" if halted else "retrying"
+        tell = halted or self._work.attempts + 1 >= TELL_AFTER
+
+        def decide(known: dict[UUID, Mapping], clock: Clock) -> Plan:
+            ending = Ending(status, detail=why.why)
+            return state(self._run, known.get(state_id(self._run)), ending, clock) if tell else Plan()
+
+        await self._apply(Step(decide, [state_id(self._run)], progress=step))
+        RUNS.labels(self._work.provider, "halted" if halted else "retried").inc()
+        log.warning(
+            "run did not succeed",
+            extra={
+                "connection_id": self._work.connection_id,
+                "resource": self._work.resource,
+                "run_id": self._run.run_id,
+                "attempt": self._work.attempts + 1,
+                "detail": why.why,
+            },
+        )
+
+    def _start_over(self, expired: Expired) -> None:
+        """Forgets the position, so that the next fetch reads everything."""
+        log.info("position expired", extra={"cursor_id": self._work.held.key, "detail": expired.why})
+        self._position, self._full_run = None, None
+
+    async def _store(self, page: Page) -> None:
+        """Commits a page in steps. Only the last one moves the cursor: a page is stored whole or fetched again."""
+        if page.full and not page.continues:
+            # A full read that begins anew shows everything anew; marks of an earlier one prove nothing.
+            self._full_run = uuid4()
+            self._run = replace(self._run, found_by="full")
+        last = not page.more and self._full_run is None
+        aside = [self._set_aside(rejected) for rejected in page.rejected]
+        self._counts["rejected"] += len(aside)
+        shown = [rejected.item_id for rejected in page.rejected if rejected.item_id is not None]
+        chunks = [page.observed[at : at + STEP] for at in range(0, len(page.observed), STEP)] or [()]
+        for chunk in chunks[:-1]:
+            await self._store_items(chunk, (), None)
+            reach("sync.between_pages")
+        progress = self._finish(page.position) if last else Advance(page.position, self._full_run)
+        await self._store_items(chunks[-1], aside, progress, shown)
+        self._position = page.position
+        if not last:
+            reach("sync.between_pages")
+
+    async def _store_items(
+        self,
+        observed: Sequence[Observed],
+        aside: Sequence[SetAside],
+        progress: Progress | None,
+        shown: Iterable[UUID] = (),
+    ) -> None:
+        """Commits one step; where the database refuses some item, the items around it, and sets that one aside."""
+        items = [*dict.fromkeys(seen.item_id for seen in observed), *shown]
+        ends = isinstance(progress, Finish)
+
+        def decide(known: dict[UUID, Mapping], clock: Clock) -> Plan:
+            found = plan(self._run, observed, known, clock)
+            return self._ended(found, known, clock) if ends else found
+
+        step = Step(decide, [*items, state_id(self._run)] if ends else items, self._full_run, None, progress, aside)
+        try:
+            await self._apply(step)
+        except BAD_DATA as error:
+            if not observed:
+                raise
+            await self._store_around(observed, aside, progress, shown, error)
+
+    async def _store_around(
+        self,
+        observed: Sequence[Observed],
+        aside: Sequence[SetAside],
+        progress: Progress | None,
+        shown: Iterable[UUID],
+        error: Exception,
+    ) -> None:
+        if len(observed) == 1:
+            (one,) = observed
+            self._counts["rejected"] += 1
+            refused = Rejected(one.kind, one.external_id, f"{type(error).__name__}", orjson.dumps(one.snapshot))
+            bad = self._set_aside(refused, "bug")
+            await self._store_items((), [*aside, bad], progress, [*shown, one.item_id])
+            return
+        half = len(observed) // 2
+        await self._store_items(observed[:half], (), None)
+        await self._store_items(observed[half:], aside, progress, shown)
+
+    async def _sweep(self, full_run: UUID) -> None:
+        """Deletes what the full read did not show and would have shown, then ends the run."""
+
+        def decide(known: dict[UUID, Mapping], clock: Clock) -> Plan:
+            return sweep(self._run, [held for held in known.values() if self._reader.shown(held)], clock)
+
+        while (await self._apply(Step(decide, sweep=full_run))).known:
+            reach("sync.between_pages")
+        assert self._position is not None
+        self._full_run = None
+        await self._store_items((), (), self._finish(self._position))
+
+    def _finish(self, position: str) -> Finish:
+        return Finish(position, self._work.wanted, self._poll)
+
+    def _ended(self, found: Plan, known: dict[UUID, Mapping], clock: Clock) -> Plan:
+        """The plan of the last step, with the state of the cursor after it."""
+        counts = self._counts + Counter(change.action for change in found.changes)
+        ending = Ending(
+            "ok",
+            full=self._run.found_by == "full",
+            created=counts["created"],
+            updated=counts["updated"],
+            deleted=counts["deleted"],
+            rejected=counts["rejected"],
+        )
+        after = state(self._run, known.get(state_id(self._run)), ending, clock)
+        return Plan([*found.mappings, *after.mappings], [*found.changes, *after.changes])
+
+    async def _apply(self, step: Step) -> Applied:
+        applied = await commit.apply(self._pool, self._vault, self._work.held, self._run, step)
+        if applied.drained:
+            self._hint.ring()
+        for change in applied.plan.changes:
+            self._counts[change.action] += 1
+            CHANGES.labels(change.kind, change.found_by).inc()
+        return applied
+
+    def _set_aside(self, rejected: Rejected, reason: ParkReason = "item_malformed") -> SetAside:
+        work = self._work
+        source = f"{work.connection_id}/{self._run.run_id}/{rejected.kind}/{rejected.external_id or 'unknown'}"
+        return SetAside(
+            work.provider, reason, rejected.detail, source, rejected.raw, work.tenant_id, work.connection_id
+        )
+
+
+def _run(work: Work) -> Run:
+    run_id = uuid4()
+    pushed = work.wanted > work.done
+    found_by: FoundBy = "full" if work.position is None else "push" if pushed else "poll"
+    return Run(
+        run_id=run_id,
+        tenant_id=work.tenant_id,
+        profile_id=work.profile_id,
+        connection_id=work.connection_id,
+        provider=work.provider,
+        account=work.account,
+        lane=work.lane,
+        resource=work.resource,
+        found_by=found_by,
+        causation_id=work.cause if pushed and work.cause else str(run_id),
+    )
