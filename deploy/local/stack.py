@@ -96,7 +96,7 @@ async def run(state: Path, screen: Screen, variables: Mapping[str, str], running
     screen.step("Migrating")
     await once(lifeos("migrate", ["migrate"], state / "log", settings))
     children = processes(state, settings)
-    ops = {name: child.variables["LIFEOS_OPS_LISTEN"] for name, child in children.items() if child.variables}
+    ops = {name: ops_address(child) for name, child in children.items()}
     environment.write(state / "env", {k: v for k, v in settings.items() if k not in PRIVATE and "\n" not in v})
     async with asyncio.TaskGroup() as keepers, httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
         for server in list(running):
@@ -155,20 +155,21 @@ def settings(state: Path, ours: Servers, variables: Mapping[str, str]) -> dict[s
 
 
 def processes(state: Path, settings: Mapping[str, str]) -> dict[str, Child]:
-    """The processes by name, each with an ops address of its own."""
-    verbs: dict[str, tuple[str, ...]] = dict(PROCESSES)
+    """The processes by name, each with an ops address of its own; the simulator answers on its public one."""
+    chosen = ports.choose(state / "ports", [f"OPS_{name.upper()}" for name in PROCESSES])
+    children = {}
+    for name, verb in PROCESSES.items():
+        ops = {"LIFEOS_OPS_LISTEN": f"127.0.0.1:{chosen[f'OPS_{name.upper()}']}"}
+        children[name] = lifeos(name, verb, state / "log", {**settings, **ops})
     if "LIFEOS_SIMULATOR_LISTEN" in settings:
-        verbs["simulator"] = SIMULATOR
-    chosen = ports.choose(state / "ports", [f"OPS_{name.upper()}" for name in verbs])
-    return {
-        name: lifeos(
-            name,
-            verb,
-            state / "log",
-            {**settings, "LIFEOS_OPS_LISTEN": f"127.0.0.1:{chosen[f'OPS_{name.upper()}']}"},
-        )
-        for name, verb in verbs.items()
-    }
+        children["simulator"] = lifeos("simulator", SIMULATOR, state / "log", settings)
+    return children
+
+
+def ops_address(child: Child) -> str:
+    """Where a process says whether it is ready."""
+    assert child.variables is not None
+    return child.variables["LIFEOS_SIMULATOR_LISTEN" if child.name == "simulator" else "LIFEOS_OPS_LISTEN"]
 
 
 async def begin(child: Child, running: list[Kept]) -> None:

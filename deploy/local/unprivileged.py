@@ -1,6 +1,7 @@
 """PostgreSQL refuses to run as root; here is how root runs it all the same."""
 
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -47,10 +48,18 @@ def works(*prefix: str) -> bool:
     return subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
 
 
+def known(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
 def system_user(state: Path, binaries: Path) -> Account:
     """The user `lifeos` (made if missing), a home of its own per state directory, and a copy of the server."""
     prefix = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
-    if not works("id", USER):
+    if not known(USER):
         subprocess.run(["useradd", "--system", "--user-group", "--no-create-home", USER], check=False)
     if not works(*prefix):
         raise StackError(
