@@ -30,7 +30,7 @@ SAFETY_POLL: Final = timedelta(hours=6)
 """Deliveries may be late or missing (providers.md §3.4), so a quiet account is read this often."""
 
 DEADLINE: Final = 20.0
-"""Seconds for the whole call. The API itself gives up after 15."""
+"""Seconds for the whole call, the last byte included. The API itself gives up after 15."""
 
 MAX_BODY: Final = 64 << 20
 """Bytes of an answer, unpacked. A full read of the largest plan is about a tenth of it."""
@@ -55,24 +55,26 @@ class Answer:
 
 
 async def fetch(
-    client: httpx.AsyncClient, access: Access, position: str | None, ids: Ids, now: datetime
+    client: httpx.AsyncClient,
+    access: Access,
+    position: str | None,
+    ids: Ids,
+    now: datetime,
+    *,
+    deadline: float = DEADLINE,
 ) -> Page | Fetching:
     """The changes since `position`; everything there is when it is None. `now` is aware.
 
     `Page.full` is what the answer says, whatever was asked: the API may answer any call with a full read, which replaces
     what is held. Raises nothing that the network or the provider can cause.
     """
-    outcome = await _fetch(client, access, position, ids, now)
+    answer = await _call(client, access, position, deadline)
+    outcome = answer if isinstance(answer, RetryAfter) else await _read(answer, position, ids, now)
     PROVIDER_CALLS.labels(NAME, _word(outcome)).inc()
     return outcome
 
 
-async def _fetch(
-    client: httpx.AsyncClient, access: Access, position: str | None, ids: Ids, now: datetime
-) -> Page | Fetching:
-    answer = await _call(client, access, position)
-    if isinstance(answer, RetryAfter):
-        return answer
+async def _read(answer: Answer, position: str | None, ids: Ids, now: datetime) -> Page | Fetching:
     refused = classify(answer, incremental=position is not None, now=now)
     if refused is not None:
         return refused
@@ -99,10 +101,12 @@ def classify(answer: Answer, *, incremental: bool, now: datetime) -> Fetching | 
     return RetryAfter(f"Todoist answered {status}")
 
 
-async def _call(client: httpx.AsyncClient, access: Access, position: str | None) -> Answer | RetryAfter:
+async def _call(
+    client: httpx.AsyncClient, access: Access, position: str | None, deadline: float
+) -> Answer | RetryAfter:
     """The exchange itself. An error is told by its type alone: its text may quote the request, token included."""
     try:
-        async with asyncio.timeout(DEADLINE), client.stream("POST", **_request(access, position)) as response:
+        async with asyncio.timeout(deadline), client.stream("POST", **_request(access, position)) as response:
             body = await _bounded(response)
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError, OSError) as error:
         return RetryAfter(f"Todoist could not be asked: {type(error).__name__}")

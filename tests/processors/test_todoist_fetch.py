@@ -1,0 +1,300 @@
+"""One call gives a page, or an outcome that says who must act; nothing the network or the provider does raises."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+import httpx
+import orjson
+import pytest
+from prometheus_client import REGISTRY
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from processors.derive.ids import Ids
+from processors.providers import BY_NAME, PROVIDERS, Access
+from processors.providers.todoist import MAX_BODY, Answer, classify, fetch
+from schemas.outcome import Expired, Fetching, Reauthorize, RetryAfter
+from schemas.plan import Page
+from schemas.providers import PROVIDERS as NAMES
+
+NOW = datetime(2026, 5, 5, 12, 0, tzinfo=UTC)
+IDS = Ids(UUID(int=2), "todoist", "2671355")
+ACCESS = Access("http://todoist.test", "secret-token")
+EMPTY: dict[str, Any] = {
+    "sync_token": "t1",
+    "full_sync": False,
+    "items": [],
+    "projects": [],
+    "sections": [],
+    "labels": [],
+}
+FULL = EMPTY | {"full_sync": True, "full_sync_date_utc": "2026-05-05T11:59:30Z"}
+
+
+class Todoist:
+    """Answers `/api/v1/sync` with what it was told to, and remembers what it was asked."""
+
+    def __init__(self, content: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self._body = content if isinstance(content, bytes) else orjson.dumps(content)
+        self._status = status
+        self._headers = headers
+        self.asked: list[tuple[dict[str, str], str]] = []
+        self._app = Starlette(routes=[Route("/api/v1/sync", self._sync, methods=["POST"])])
+
+    async def _sync(self, request: Request) -> Response:
+        form = dict(parse_qsl((await request.body()).decode()))
+        self.asked.append((form, request.headers["authorization"]))
+        return Response(self._body, self._status, self._headers)
+
+    async def fetch(self, position: str | None = "t0") -> Page | Fetching:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(self._app)) as client:
+            return await fetch(client, ACCESS, position, IDS, NOW)
+
+
+async def page(content: object, position: str | None = "t0") -> Page:
+    outcome = await Todoist(content).fetch(position)
+    assert isinstance(outcome, Page), outcome
+    return outcome
+
+
+async def retry(content: object, position: str | None = "t0", status: int = 200, **headers: str) -> RetryAfter:
+    outcome = await Todoist(content, status, {k.replace("_", "-"): v for k, v in headers.items()}).fetch(position)
+    assert isinstance(outcome, RetryAfter), outcome
+    return outcome
+
+
+def test_every_provider_has_a_reader() -> None:
+    assert tuple(provider.NAME for provider in PROVIDERS) == tuple(BY_NAME) == NAMES
+
+
+@pytest.mark.parametrize(("position", "sent"), [(None, "*"), ("t0", "t0")])
+async def test_it_asks_for_what_changed_since_its_position(position: str | None, sent: str) -> None:
+    todoist = Todoist(FULL)
+    await todoist.fetch(position)
+    [(form, authorization)] = todoist.asked
+    assert form["sync_token"] == sent
+    assert sorted(orjson.loads(form["resource_types"])) == ["items", "labels", "projects", "sections"]
+    assert authorization == "Bearer secret-token"
+
+
+async def test_a_page_shows_the_items_and_sets_aside_what_is_malformed() -> None:
+    answer = EMPTY | {
+        "items": [{"id": "1", "content": "Milk"}, {"id": "2"}, {"id": "3", "is_deleted": True}],
+        "projects": [{"id": "1", "name": "Home"}],
+    }
+    shown = await page(answer)
+    assert [o.external_id for o in shown.observed] == ["project/1", "1", "3"]
+    assert [r.external_id for r in shown.rejected] == ["2"]
+    assert (shown.position, shown.more, shown.full) == ("t1", False, False)
+
+
+async def test_a_large_page_is_the_same_as_a_small_one() -> None:
+    items = [{"id": str(n), "content": "x" * 500} for n in range(1000)]
+    shown = await page(EMPTY | {"items": items})
+    assert [o.external_id for o in shown.observed] == [item["id"] for item in items]
+
+
+async def test_an_incremental_answer_may_leave_out_what_has_no_changes() -> None:
+    shown = await page({"sync_token": "t1", "full_sync": False, "labels": [{"id": "1", "name": "Food"}]})
+    assert [o.external_id for o in shown.observed] == ["label/1"]
+
+
+@pytest.mark.parametrize("position", [None, "t0"])
+async def test_an_answer_is_a_full_read_when_it_says_so_whatever_was_asked(position: str | None) -> None:
+    assert (await page(FULL, position)).full
+    assert not (await page(EMPTY, position)).full
+
+
+@pytest.mark.parametrize(
+    ("fields", "more"),
+    [
+        ({"full_sync_date_utc": "2026-05-05T11:58:59Z"}, True),
+        ({"full_sync_date_utc": "2026-05-05T11:58:59"}, True),
+        ({"full_sync_date_utc": "0001-01-01T00:00:00+14:00"}, True),
+        ({"full_sync_date_utc": "2026-05-05T11:59:01Z"}, False),
+        ({"full_sync_date_utc": "yesterday"}, False),
+        ({"full_sync_date_utc": None}, False),
+        ({"full_sync_date_utc": "2026-05-05T11:00:00Z", "full_sync": False}, False),
+        ({"full_sync_date_utc": "2026-05-05T11:00:00Z", "sync_token": "t0"}, False),
+    ],
+)
+async def test_a_stale_full_read_is_followed_by_an_incremental_one_at_once(fields: dict[str, Any], more: bool) -> None:
+    assert (await page(FULL | fields, "t0")).more is more
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"", "is not JSON"),
+        (b"<html>", "is not JSON"),
+        (b"[]", "not an object"),
+        ({}, "sync_token"),
+        (EMPTY | {"sync_token": ""}, "sync_token"),
+        (EMPTY | {"sync_token": 7}, "sync_token"),
+        (EMPTY | {"sync_token": "a\0"}, "sync_token"),
+        (EMPTY | {"full_sync": None}, "full_sync"),
+        (EMPTY | {"items": {}}, "items is not an array"),
+        (EMPTY | {"labels": None}, "labels is not an array"),
+        ({k: v for k, v in FULL.items() if k != "items"}, "items is not an array"),
+    ],
+)
+async def test_an_answer_that_breaks_its_documents_is_asked_for_again(body: object, why: str) -> None:
+    outcome = await retry(body)
+    assert why in outcome.why
+    assert outcome.at is None
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("position", [None, "t0"])
+async def test_a_revoked_access_needs_the_person(status: int, position: str | None) -> None:
+    assert isinstance(await Todoist(b"", status).fetch(position), Reauthorize)
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 422])
+async def test_a_refused_sync_token_leads_to_a_full_read_and_a_refused_full_read_to_another_try(status: int) -> None:
+    assert isinstance(await Todoist({"error": "Invalid sync token"}, status).fetch("t0"), Expired)
+    assert (await retry(b"", None, status)).why == f"Todoist answered {status}"
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 302, 204, 408])
+async def test_trouble_on_their_side_is_left_to_the_back_off(status: int) -> None:
+    assert await retry(b"", status=status) == RetryAfter(f"Todoist answered {status}")
+
+
+LIMITED = {"error_tag": "LIMITS_REACHED", "error_extra": {"retry_after": 7}}
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "seconds"),
+    [
+        (LIMITED, "", 7),
+        (LIMITED, "90", 7),
+        (b"slow down", "90", 90),
+        (b"slow down", format_datetime(NOW + timedelta(seconds=30), usegmt=True), 30),
+        ({"error_extra": {"retry_after": 1e300}}, "", 3600),
+        ({"error_extra": {"retry_after": -5}}, "", 0),
+        ({"error_extra": {"retry_after": True}}, "3", 3),
+        ({"error_extra": None}, "3", 3),
+        ([1], "3", 3),
+        (b"", "9" * 5000, None),
+        (b"", "²", None),
+        (b"", "soon", None),
+        (b"", "", None),
+    ],
+)
+def test_a_limit_says_when_to_come_back(body: object, header: str, seconds: int | None) -> None:
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    answer = httpx.Response(429, headers=[(b"retry-after", header.encode())])
+    outcome = classify_429(content, answer.headers)
+    assert outcome.at == (None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+def classify_429(body: bytes, headers: httpx.Headers) -> RetryAfter:
+    outcome = classify(Answer(429, headers, body), incremental=True, now=NOW)
+    assert isinstance(outcome, RetryAfter)
+    return outcome
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def served(handler: Handler) -> AsyncIterator[Access]:
+    """A server on loopback that speaks as badly as `handler` likes."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            await handler(reader, writer)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with server:
+        host, port = server.sockets[0].getsockname()
+        yield Access(f"http://{host}:{port}", "secret-token")
+
+
+async def fetched(access: Access, deadline: float = 5.0) -> Page | Fetching:
+    async with httpx.AsyncClient(timeout=None) as client:  # noqa: S113 - the deadline under test is fetch's own
+        return await fetch(client, access, "t0", IDS, NOW, deadline=deadline)
+
+
+async def test_an_endless_answer_is_cut_off() -> None:
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b" " * (1 << 20))
+            await writer.drain()
+
+    async with served(endless) as access:
+        assert await fetched(access, 20) == RetryAfter(f"Todoist's answer is larger than {MAX_BODY} bytes")
+
+
+async def test_an_answer_that_unpacks_without_end_is_cut_off() -> None:
+    bomb = gzip.compress(b" " * (MAX_BODY + 1))
+    outcome = await retry(bomb, content_encoding="gzip")
+    assert "larger than" in outcome.why
+
+
+async def test_an_answer_that_trickles_is_given_up_at_the_deadline() -> None:
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n{")
+        await reader.read()
+
+    async with served(trickle) as access:
+        assert await fetched(access, 0.05) == RetryAfter("Todoist could not be asked: TimeoutError")
+
+
+@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", b"SSH-2.0-x\r\n"])
+async def test_a_broken_connection_is_left_to_the_back_off(sent: bytes) -> None:
+    async def breaks(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(sent)
+
+    async with served(breaks) as access:
+        outcome = await fetched(access)
+    assert isinstance(outcome, RetryAfter)
+    assert outcome.why.startswith("Todoist could not be asked: ")
+    assert outcome.at is None
+
+
+async def test_an_answer_that_cannot_be_unpacked_is_left_to_the_back_off() -> None:
+    outcome = await retry(b"no gzip", content_encoding="gzip")
+    assert outcome.why == "Todoist could not be asked: DecodingError"
+
+
+@pytest.mark.parametrize(
+    "access",
+    [
+        Access("http://127.0.0.1:1", "secret-token"),
+        Access("http://[", "secret-token"),
+        Access("http://127.0.0.1:1", "secret\ntoken"),
+        Access("http://127.0.0.1:1", "secret-tökén"),
+    ],
+)
+async def test_what_cannot_be_asked_is_tried_again_and_no_error_quotes_the_token(access: Access) -> None:
+    outcome = await fetched(access)
+    assert isinstance(outcome, RetryAfter)
+    assert "secret" not in outcome.why + repr(access)
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(200, "page"), (503, "retry"), (401, "reauthorize"), (400, "expired")])
+async def test_every_call_is_counted_by_its_outcome(status: int, outcome: str) -> None:
+    def count() -> float:
+        labels = {"provider": "todoist", "outcome": outcome}
+        return REGISTRY.get_sample_value("lifeos_provider_calls_total", labels) or 0.0
+
+    before = count()
+    await Todoist(EMPTY, status).fetch()
+    assert count() == before + 1
