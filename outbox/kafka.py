@@ -304,9 +304,10 @@ class Consumer(ConsumerRebalanceListener):
 
 
 class Reader:
-    """Reads topics from outside any group: for `tail`, subscribers in tests, replays."""
+    """Reads one topic from outside any group. Raises LookupError where there is no such topic."""
 
     def __init__(self, settings: KafkaSettings, name: str, *, from_beginning: bool) -> None:
+        self._name = name
         self._client = AIOKafkaConsumer(
             name,
             **_connection(settings),
@@ -321,6 +322,9 @@ class Reader:
         except (KafkaError, TimeoutError, OSError) as error:
             await self._client.stop()
             raise KafkaUnavailable(f"no Kafka broker answered: {error or 'timed out'}") from None
+        if self._name not in await self._client.topics():
+            await self._client.stop()
+            raise LookupError(f"there is no topic {self._name}")
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from outbox.postgres import Connection
+from outbox.postgres import Connection, Pool
 
 DEDUPE: Final = timedelta(hours=48)
 AHEAD_DAYS: Final = 7
@@ -34,6 +34,8 @@ where i.inhparent = $1::regclass"""
 UNPUBLISHED = """
 select exists (select from {partition} o join outbox_lanes l using (lane) where o.seq > l.published)"""
 CLOCK = "select now()"
+TURN = "select pg_try_advisory_xact_lock($1)"
+LOCK: Final = 5_207_716_343_112_007_002
 
 
 def assert_ladder(ladder: Iterable[timedelta] = LADDER) -> None:
@@ -75,6 +77,15 @@ async def drop_past(db: Connection, now: datetime | None = None) -> list[str]:
             await db.execute(f"drop table {child}")
             dropped.append(child)
     return dropped
+
+
+async def tend(pool: Pool) -> None:
+    """Makes ahead and drops what is past, unless another process is just doing it."""
+    async with pool.acquire() as db, db.transaction():
+        await db.execute("set local lock_timeout = '2s'")
+        if await db.fetchval(TURN, LOCK):
+            await make_ahead(db)
+            await drop_past(db)
 
 
 async def _holds_unpublished(db: Connection, partition: str) -> bool:

@@ -1,0 +1,252 @@
+"""What an operator asks: `tail`, `deliveries`, and (in development) `connections add`."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+import click
+
+from schemas.outcome import AcceptOutcome
+from schemas.providers import KINDS, PROVIDERS
+from schemas.settings import ConnectSettings, DatabaseSettings, KafkaSettings, load
+
+T = TypeVar("T")
+S = TypeVar("S", KafkaSettings, DatabaseSettings, ConnectSettings)
+
+OUTCOMES: tuple[AcceptOutcome, ...] = ("wanted", "unmatched", "parked")
+
+
+def _ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
+    """Runs an operator's question. Exit status: 1 what was asked cannot be had, 2 a setting is wrong."""
+    from deploy.local.environment import environment
+    from outbox.kafka import KafkaUnavailable
+    from outbox.migrate import SchemaDrift
+    from outbox.postgres import UNAVAILABLE
+
+    try:
+        settings = load(model, environment())
+    except ValueError as error:
+        click.echo(f"lifeos: {error}. Is the stack running? ./deploy/up starts it.", err=True)
+        sys.exit(2)
+    try:
+        return asyncio.run(_awaited(work(settings)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (KafkaUnavailable, SchemaDrift, LookupError, *UNAVAILABLE) as error:
+        click.echo(f"lifeos: {error or type(error).__name__}", err=True)
+        sys.exit(1)
+
+
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
+
+
+# connections ---------------------------------------------------------------------------------------------------------
+
+
+@click.group()
+def connections() -> None:
+    """Connections: whose account at which provider."""
+
+
+@connections.command()
+@click.argument("provider", type=click.Choice(PROVIDERS))
+@click.option("--account", required=True, help="The provider's id of the account (Todoist: the user id).")
+@click.option("--token", required=True, help="The access token that the provider's simulator knows.")
+def add(provider: Any, account: str, token: str) -> None:
+    """Connect an account of a simulator, or connect it again; a full read follows. Only in development."""
+
+    async def work(settings: ConnectSettings) -> UUID:
+        from outbox import connections, migrate
+        from outbox.postgres import pool
+        from outbox.vault import Vault
+        from processors.providers import BY_NAME
+
+        async with pool(settings.database_url.get_secret_value(), "operator", size=1) as db:
+            await migrate.check(db)
+            return await connections.add(
+                db,
+                Vault(settings.vault_keys),
+                provider=provider,
+                account=account,
+                token=token,
+                resources=BY_NAME[provider].RESOURCES,
+            )
+
+    def only_here(settings: ConnectSettings) -> Awaitable[UUID]:
+        if not settings.development:
+            raise LookupError("connections add is for development: people connect their accounts themselves")
+        return work(settings)
+
+    click.echo(f"connected {provider} account {account}: connection {_ask(ConnectSettings, only_here)}")
+
+
+# deliveries ----------------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--provider", type=click.Choice(PROVIDERS))
+@click.option("--outcome", type=click.Choice(OUTCOMES))
+@click.option("--connection", type=click.UUID, help="Only deliveries for this connection.")
+@click.option("--hours", type=click.FloatRange(0.01, 168), default=24.0, show_default=True, help="How far back.")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def deliveries(
+    provider: str | None, outcome: str | None, connection: UUID | None, hours: float, limit: int, as_json: bool
+) -> None:
+    """List deliveries, the newest first: one line each, with what became of it.
+
+    `wanted`: its connection's cursor was made due (`synced` once a run has seen it). `unmatched`: nobody connected this
+    account. `parked`: it could not be handled, and is kept with the reason.
+    """
+
+    async def work(settings: DatabaseSettings) -> list[dict[str, Any]]:
+        from outbox import migrate, receipts
+        from outbox.postgres import pool
+
+        async with pool(settings.database_url.get_secret_value(), "operator", size=1) as db:
+            await migrate.check(db)
+            return await receipts.latest(
+                db,
+                provider=provider,
+                outcome=outcome,
+                connection_id=connection,
+                within=timedelta(hours=hours),
+                most=limit,
+            )
+
+    rows = _ask(DatabaseSettings, work)
+    if as_json:
+        _json_lines(rows)
+    elif rows:
+        _table(rows)
+    else:
+        click.echo(f"no deliveries in the last {hours:g} hours that match")
+
+
+def _json_lines(rows: Iterable[dict[str, Any]]) -> None:
+    import orjson
+
+    for row in rows:
+        click.echo(orjson.dumps(row, default=str).decode())
+
+
+def _table(rows: Iterable[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("accepted", "event", "account", "outcome", "delivery", "stands at"):
+        table.add_column(
+            heading,
+            overflow="fold" if heading in ("delivery", "outcome") else "ellipsis",
+            no_wrap=heading == "accepted",
+        )
+    for row in rows:
+        place = f"{row['topic']}/{row['partition']}/{row['offset']}"
+        when = row["accepted_at"].strftime("%m-%d %H:%M:%S")
+        table.add_row(when, row["event"], row["account"], _became(row), row["delivery_id"], place)
+    Console(highlight=False).print(table)
+
+
+def _became(row: dict[str, Any]) -> str:
+    if row["outcome"] == "wanted":
+        return "[green]synced[/]" if row["synced"] else "wanted"
+    colour = "yellow" if row["outcome"] == "unmatched" else "red"
+    return f"[{colour}]{row['outcome']}[/]" + (f" ({row['reason']})" if row["reason"] else "")
+
+
+# tail ----------------------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.argument("topic")
+@click.option("--from-beginning", is_flag=True, help="Start with what the topic still holds.")
+@click.option("--connection", type=click.UUID, help="Only changes of this connection.")
+@click.option("--kind", type=click.Choice(KINDS), help="Only changes of this kind.")
+@click.option("--limit", type=click.IntRange(1), help="Stop after so many.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: coordinates, headers, value.")
+def tail(
+    topic: str, from_beginning: bool, connection: UUID | None, kind: str | None, limit: int | None, as_json: bool
+) -> None:
+    """Follow TOPIC (for example changes.task or webhooks.todoist) in readable form, until Ctrl-C."""
+
+    async def work(settings: KafkaSettings) -> None:
+        from outbox.kafka import Reader
+
+        name = topic if topic.startswith(settings.topic_prefix) else settings.topic_prefix + topic
+        left = limit
+        async with Reader(settings, name, from_beginning=from_beginning) as reader:
+            while True:
+                for record in await reader.read(within=1.0):
+                    if not _wanted(record, connection, kind):
+                        continue
+                    click.echo(_as_json(record) if as_json else _readable(record))
+                    left = None if left is None else left - 1
+                    if left == 0:
+                        return
+
+    try:
+        _ask(KafkaSettings, work)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _headers(record: Any) -> dict[str, str]:
+    return {name: value.decode("utf-8", "replace") for name, value in record.headers}
+
+
+def _wanted(record: Any, connection: UUID | None, kind: str | None) -> bool:
+    headers = _headers(record)
+    return (connection is None or headers.get("ce_connectionid") == str(connection)) and (
+        kind is None or headers.get("ce_type", "").startswith(f"lifeos.{kind}.")
+    )
+
+
+def _as_json(record: Any) -> str:
+    import orjson
+
+    try:
+        value = orjson.loads(record.value)
+    except (orjson.JSONDecodeError, TypeError):
+        value = None if record.value is None else record.value.decode("utf-8", "replace")
+    place = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+    }
+    return orjson.dumps({**place, "headers": _headers(record), "value": value}).decode()
+
+
+def _readable(record: Any) -> str:
+    import orjson
+
+    when = datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+    place = f"{record.partition}/{record.offset}"
+    try:
+        body = orjson.loads(record.value)
+    except (orjson.JSONDecodeError, TypeError):
+        return f"{when}  {place}  (not JSON, {len(record.value or b'')} bytes)"
+    if not isinstance(body, dict):
+        return f"{when}  {place}  {str(body)[:100]}"
+    return f"{when}  {place:<8}  " + (_change(record, body) if "itemId" in body else _delivery(body))
+
+
+def _change(record: Any, body: dict[str, Any]) -> str:
+    item = body.get("item") or {}
+    title = item.get("title") or item.get("name") or item.get("status") or ""
+    kind = _headers(record).get("ce_type", "").split(".")[1:2]
+    changed = f"  ({', '.join(body.get('changed', ()))})" if body.get("action") == "updated" else ""
+    found = _headers(record).get("ce_foundby", "")
+    return (
+        f"{''.join(kind)} {body.get('action')}  {title!r}{changed}  {body['itemId']} v{body.get('version')}  by {found}"
+    )
+
+
+def _delivery(body: dict[str, Any]) -> str:
+    said = f"{body.get('provider')} {body.get('event')}  account {body.get('account')}"
+    return f"{said}  {body.get('kind')}  delivery {body.get('id')}"

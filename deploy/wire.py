@@ -1,0 +1,266 @@
+"""The composition root: settings in, a running process out. What one room needs of another is handed over here."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, TypeVar
+from uuid import uuid4
+
+import click
+
+from schemas.settings import (
+    BadSettings,
+    IngressSettings,
+    KafkaSettings,
+    MigrateSettings,
+    ProcessorsSettings,
+    RelaySettings,
+    load,
+)
+
+if TYPE_CHECKING:
+    from outbox.postgres import Pool
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+S = TypeVar("S", KafkaSettings, IngressSettings, ProcessorsSettings, RelaySettings, MigrateSettings)
+
+WAIT_SECONDS: Final = 30.0
+"""How long a starting process waits for PostgreSQL and Kafka to answer before it gives up."""
+TEND_SECONDS: Final = 3600.0
+
+
+@click.command()
+def ingress() -> None:
+    """Run the public webhook door. Settings come from the environment; see deploy/docs/settings.md."""
+    _run(IngressSettings, _ingress)
+
+
+@click.command()
+def processors() -> None:
+    """Run the consumers and the synchroniser. Any number of these processes share the work."""
+    _run(ProcessorsSettings, _processors)
+
+
+@click.command()
+def relay() -> None:
+    """Run the outbox relay. Any number of these processes share the lanes."""
+    _run(RelaySettings, _relay)
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the database schema and the topics to this version, then exit. Safe to run again, and twice at once."""
+    _run(MigrateSettings, _migrate)
+
+
+def _run(model: type[S], main: Callable[[S], Awaitable[None]]) -> None:
+    """Exit status: 0 ended as asked, 1 something outside keeps it from running, 2 a setting is wrong."""
+    import uvloop
+
+    from outbox import failpoint
+    from schemas.telemetry import configure_logging
+
+    try:
+        settings = load(model, os.environ)
+        if settings.development and (armed := os.environ.get("LIFEOS_FAILPOINT")):
+            failpoint.arm(armed)
+    except ValueError as error:
+        click.echo(f"lifeos: {error}", err=True)
+        sys.exit(2)
+    configure_logging()
+    try:
+        uvloop.run(_cut(main(settings)))
+    except _expected() as error:
+        click.echo(f"lifeos: {error}", err=True)
+        sys.exit(1)
+
+
+async def _cut(main: Awaitable[None]) -> None:
+    """Lets the first cause out of the groups that tasks raise together."""
+    try:
+        await main
+    except BaseExceptionGroup as group:
+        cause: BaseException = group
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        raise cause from group
+
+
+def _expected() -> tuple[type[BaseException], ...]:
+    """What ends a process for a reason that one line can tell."""
+    from outbox.kafka import AssignmentLost, UnsafeCluster
+    from outbox.lease import FenceLost
+    from outbox.migrate import SchemaDrift
+
+    return (UnsafeCluster, SchemaDrift, AssignmentLost, FenceLost, BadSettings, OSError, TimeoutError)
+
+
+def owner(role: str) -> str:
+    """A name for this process that no other has, to write beside what it leases."""
+    return f"{role}@{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+@asynccontextmanager
+async def _signalled(stop: Callable[[], None]) -> AsyncIterator[None]:
+    """Calls `stop` on SIGTERM and SIGINT."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _available(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Tries until a server answers. Raises ConnectionError with one line when it does not in time."""
+    from outbox.kafka import KafkaUnavailable
+    from outbox.postgres import UNAVAILABLE
+
+    deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+    while True:
+        try:
+            return await attempt()
+        except (KafkaUnavailable, *UNAVAILABLE) as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise ConnectionError(f"{what} does not answer: {error}") from None
+            log.info(
+                "waiting for a server", extra={"address": what, "detail": f"{type(error).__name__}: {error}"[:200]}
+            )
+            await asyncio.sleep(0.5)
+
+
+async def _ingress(settings: IngressSettings) -> None:
+    from deploy.ops import Readiness, serving
+    from ingress.app import application
+    from ingress.publish import Publisher
+    from ingress.server import serve
+
+    publisher = Publisher(settings)
+    app = application(settings, publisher)
+    readiness = Readiness()
+
+    def set_ready(ready: bool) -> None:
+        app.ready = readiness.ready = ready
+
+    async def start() -> None:
+        await publisher.start()
+        set_ready(True)
+
+    async with serving(settings.ops_listen, readiness):
+        starting = asyncio.create_task(start())
+        gc.freeze()
+        try:
+            await serve(app, settings.listen, draining=lambda: set_ready(False))
+        finally:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await publisher.stop()
+
+
+async def _processors(settings: ProcessorsSettings) -> None:
+    from deploy.ops import Readiness, serving
+    from outbox.hint import Hint
+    from outbox.postgres import pool
+    from outbox.vault import Vault
+    from processors.consume import Consume
+    from processors.sync import Sync
+
+    name, vault, readiness = owner("processors"), Vault(settings.vault_keys), Readiness()
+    dsn = settings.database_url.get_secret_value()
+    async with serving(settings.ops_listen, readiness):
+        await _check(settings, dsn)
+        async with pool(dsn, "processors", size=24) as db:
+            poll = timedelta(seconds=settings.safety_poll_seconds)
+            sync = Sync(db, vault, Hint(db), name, {"todoist": settings.todoist_url}, poll)
+            consume = Consume(db, vault, settings, name, on_wanted=sync.wake)
+            tending = asyncio.create_task(_tend(db))
+
+            def stop() -> None:
+                readiness.ready = False
+                consume.stop()
+                sync.stop()
+
+            async with _signalled(stop):
+                try:
+                    async with asyncio.TaskGroup() as work:
+                        work.create_task(consume.run())
+                        work.create_task(sync.run())
+                        readiness.ready = True
+                        gc.freeze()
+                finally:
+                    tending.cancel()
+                    await asyncio.gather(tending, return_exceptions=True)
+
+
+async def _tend(db: "Pool") -> None:
+    """Keeps the time partitions: some days ahead, none past its keep."""
+    from outbox import retention
+    from outbox.postgres import TRANSIENT, UNAVAILABLE
+
+    while True:
+        try:
+            await retention.tend(db)
+        except (*UNAVAILABLE, *TRANSIENT) as error:
+            log.warning("partitions were not tended", extra={"detail": f"{type(error).__name__}: {error}"[:200]})
+        await asyncio.sleep(TEND_SECONDS)
+
+
+async def _relay(settings: RelaySettings) -> None:
+    from deploy.ops import Readiness, serving
+    from outbox.postgres import pool
+    from outbox.relay import Relay
+
+    readiness = Readiness()
+    dsn = settings.database_url.get_secret_value()
+    async with serving(settings.ops_listen, readiness):
+        await _check(settings, dsn)
+        async with pool(dsn, "relay", size=4) as db:
+            relay = Relay(db, dsn, settings, owner("relay"))
+
+            def stop() -> None:
+                readiness.ready = False
+                relay.stop()
+
+            async with _signalled(stop):
+                readiness.ready = True
+                gc.freeze()
+                await relay.run()
+
+
+async def _migrate(settings: MigrateSettings) -> None:
+    from outbox import migrate
+    from outbox.kafka import create_topics
+
+    applied = await _available("PostgreSQL", lambda: migrate.migrate(settings.database_url.get_secret_value()))
+    for name in applied:
+        click.echo(f"migrated {name}")
+    created = await _available(f"Kafka at {settings.bootstrap}", lambda: create_topics(settings))
+    for name in created:
+        click.echo(f"created topic {name}")
+    if not applied and not created:
+        click.echo("schema and topics are at this version")
+
+
+async def _check(settings: KafkaSettings, dsn: str) -> None:
+    """Refuses a schema that is not ours and a cluster that would lose data."""
+    from outbox import migrate
+    from outbox.kafka import check_cluster
+    from outbox.postgres import connection
+
+    async def schema() -> None:
+        async with connection(dsn, "check") as db:
+            await migrate.check(db)
+
+    await _available("PostgreSQL", schema)
+    await _available(f"Kafka at {settings.bootstrap}", lambda: check_cluster(settings))
