@@ -5,15 +5,23 @@ import pytest
 
 from deploy.simulators.todoist.server import running
 from deploy.simulators.todoist.simulator import Simulator
-from tests.simulators.receiver import Receiver, receiving
+from tests.simulators.receiver import Door, Receiver, open_door
 
 ANN = "2671355"
 
 
+@pytest.fixture(scope="session")
+async def door() -> AsyncIterator[tuple[Door, str]]:
+    async with open_door() as opened:
+        yield opened
+
+
 @pytest.fixture
-async def receiver() -> AsyncIterator[Receiver]:
-    async with receiving() as receiver:
-        yield receiver
+def receiver(door: tuple[Door, str]) -> Receiver:
+    """A fresh receiver, reached at `receiver.url`."""
+    opened, url = door
+    opened.receiver = Receiver(url)
+    return opened.receiver
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ class Received:
 class Receiver:
     """Answers 200, or the next of `answers` while there are any."""
 
-    def __init__(self) -> None:
-        self.url = ""
+    def __init__(self, url: str = "") -> None:
+        self.url = url
         self.received: list[Received] = []
         self.answers: deque[int] = deque()
         self._came = asyncio.Condition()
@@ -61,9 +61,18 @@ class Receiver:
         return Response(status_code=self.answers.popleft() if self.answers else 200)
 
 
+class Door:
+    """One server for all receivers of a run: each test's own one stands behind it in turn."""
+
+    def __init__(self) -> None:
+        self.receiver = Receiver()
+
+    async def hear(self, request: Request) -> Response:
+        return await self.receiver.hear(request)
+
+
 @asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    receiver = Receiver()
-    async with listening(Starlette(routes=[Route(PATH, receiver.hear, methods=["POST"])])) as url:
-        receiver.url = url + PATH
-        yield receiver
+async def open_door() -> AsyncIterator[tuple[Door, str]]:
+    door = Door()
+    async with listening(Starlette(routes=[Route(PATH, door.hear, methods=["POST"])])) as url:
+        yield door, url + PATH

@@ -19,6 +19,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.ending = asyncio.Event()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -27,6 +28,10 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn polls ten times a second; tests start and stop too many servers for that.
+        await self.ending.wait()
 
 
 @asynccontextmanager
@@ -51,7 +56,7 @@ async def listening(application: ASGIApp, host: str = "127.0.0.1", port: int = 0
     try:
         yield f"http://{host}:{listener.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        server.ending.set()
         await serving
         listener.close()
 
@@ -64,6 +69,8 @@ def _config(application: ASGIApp) -> uvicorn.Config:
         lifespan="off",
         ws="none",
         proxy_headers=False,
+        server_header=False,
+        date_header=False,
         timeout_graceful_shutdown=2,
         timeout_keep_alive=60,
     )

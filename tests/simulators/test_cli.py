@@ -1,0 +1,140 @@
+"""`lifeos simulate` as a person uses it: real processes, their output and exit codes."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from deploy.simulators.todoist.pushes import signature
+from deploy.simulators.todoist.simulator import Simulator
+from tests.simulators.conftest import ANN
+from tests.simulators.receiver import Receiver
+
+CAPTURED = Path(__file__).parents[1] / "captured/todoist"
+SECRET = "test-client-secret"
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+async def lifeos(tmp_path: Path, *words: str, **variables: str) -> Ended:
+    process = await start(tmp_path, *words, **variables)
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def start(tmp_path: Path, *words: str, **variables: str) -> asyncio.subprocess.Process:
+    given = {name: value for name, value in os.environ.items() if not name.startswith("LIFEOS_")}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "deploy.lifeos", "simulate", *words),
+        env=given | {"LIFEOS_STATE_DIR": str(tmp_path), "LIFEOS_TODOIST_CLIENT_SECRETS": SECRET} | variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+@asynccontextmanager
+async def served(
+    tmp_path: Path, *options: str, **variables: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A simulator process that listens, and its address."""
+    process = await start(tmp_path, "todoist", "serve", "--listen", "127.0.0.1:0", *options, **variables)
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            line = (await process.stdout.readline()).decode()
+        yield process, line.split()[3].rstrip(",")
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.communicate()
+
+
+async def test_serve_has_a_demo_that_keeps_changing_and_ends_with_0(tmp_path: Path, receiver: Receiver) -> None:
+    public = receiver.url.removesuffix("/webhooks/todoist")
+    async with served(tmp_path, "--demo", LIFEOS_PUBLIC_URL=public) as (process, url):
+        first = await receiver.heard(1)
+        assert first[0].headers["x-todoist-hmac-sha256"] == signature(SECRET, first[0].body)
+        async with httpx.AsyncClient(base_url=url, headers={"Authorization": "Bearer demo"}) as client:
+            assert (await client.get("/healthz")).status_code == (await client.get("/readyz")).status_code == 200
+            furnished = len((await client.get(f"/simulator/books/{ANN}")).json()["pushes"])
+        await receiver.heard(furnished + 1)
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+
+async def test_the_verbs_drive_a_running_simulator(tmp_path: Path, simulator: Simulator) -> None:
+    async def run(*words: str) -> Ended:
+        ended = await lifeos(tmp_path, "todoist", *words, LIFEOS_TODOIST_URL=simulator.url)
+        assert ended.code == 0, ended.err
+        return ended
+
+    task = json.loads((await run("create", "Water the plants", "--due", "every day", "--json")).out)
+    assert task["due"]["is_recurring"] is True
+    assert task["id"] in (await run("edit", task["id"], "--title", "Water them", "--due", "no date")).out
+    await run("complete", task["id"])
+    assert simulator.holding(ANN).account.get("item", task["id"])["checked"] is True
+    await run("reopen", task["id"])
+    assert "Water them" in (await run("tasks")).out
+    assert "30 of 30 answered 200" in (await run("storm", "30")).out
+    await run("mix", "20", "--seed", "1")
+    assert "drop 0.5" in (await run("faults", "push", "--drop", "0.5", "--delay", "0", "0.1")).out
+    assert "rate_limited, times 2" in (await run("faults", "api", "rate_limited", "--times", "2")).out
+    assert json.loads((await run("faults", "clear", "--json")).out)["api"] == []
+    assert "77" in (await run("accounts", "--create", "77", "--token", "bob")).out
+    await run("expire")
+    assert "never answered 200" in (await run("books")).out
+
+
+async def test_trouble_is_one_line_that_says_what_to_do(tmp_path: Path, simulator: Simulator) -> None:
+    nowhere = "http://127.0.0.1:1"
+    away = await lifeos(tmp_path, "todoist", "create", "x", LIFEOS_TODOIST_URL=nowhere)
+    assert (away.code, away.err.count("\n")) == (1, 1)
+    assert nowhere in away.err
+    assert "lifeos up" in away.err
+    unset = await lifeos(tmp_path, "todoist", "create", "x")
+    assert (unset.code, unset.err.count("\n")) == (2, 1)
+    assert "LIFEOS_TODOIST_URL" in unset.err
+    unknown = await lifeos(tmp_path, "todoist", "complete", "nope", LIFEOS_TODOIST_URL=simulator.url)
+    assert (unknown.code, unknown.err) == (1, "Error: Item not found\n")
+    unaimed = await lifeos(tmp_path, "todoist", "serve")
+    assert unaimed.code == 2
+    assert "LIFEOS_PUBLIC_URL" in unaimed.err
+    unsigned = await lifeos(tmp_path, "todoist", "serve", LIFEOS_TODOIST_CLIENT_SECRETS="")
+    assert unsigned.code == 2
+    assert "LIFEOS_TODOIST_CLIENT_SECRETS" in unsigned.err
+    taken = simulator.url.removeprefix("http://")
+    in_the_way = await lifeos(tmp_path, "todoist", "serve", "--listen", taken, "--webhook-url", nowhere)
+    assert in_the_way.code == 1
+    assert taken in in_the_way.err
+
+
+async def test_a_captured_request_is_sent_with_a_fresh_signature(tmp_path: Path, receiver: Receiver) -> None:
+    public = receiver.url.removesuffix("/webhooks/todoist")
+    folder = CAPTURED / "item_updated"
+    sent = await lifeos(
+        tmp_path, "--send", str(folder), LIFEOS_TODOIST_CLIENT_SECRETS="new,old", LIFEOS_PUBLIC_URL=public
+    )
+    assert sent.code == 0, sent.err
+    assert sent.out.startswith("200 OK")
+    bare = await lifeos(tmp_path, "--send", str(folder / "body"), "--to", receiver.url)
+    assert bare.code == 0, bare.err
+    body = (folder / "body").read_bytes()
+    assert [received.body for received in receiver.received] == [body, body]
+    signatures = [received.headers["x-todoist-hmac-sha256"] for received in receiver.received]
+    assert signatures == [signature("new", body), signature(SECRET, body)]
+    receiver.answers.append(503)
+    assert (await lifeos(tmp_path, "--send", str(folder), "--to", receiver.url)).code == 1
+    assert (await lifeos(tmp_path, "--send", str(tmp_path), "--to", receiver.url)).code == 2
