@@ -101,6 +101,11 @@ def test_an_item_that_comes_back_is_created_again_on_the_same_version_chain() ->
     assert not kept.deleted
 
 
+def test_a_version_is_the_time_of_the_commit() -> None:
+    _, change = only(plan(RUN, [task("a", {"title": "Oat milk"})], held(mapping("a", MILK, version=7)), NOON))
+    assert change.version == NOON.microseconds
+
+
 def test_a_version_rises_even_when_the_clock_went_back() -> None:
     ahead = NOON.microseconds + 5_000_000
     _, change = only(plan(RUN, [task("a", None)], held(mapping("a", MILK, version=ahead)), NOON))

@@ -279,6 +279,8 @@ async def test_an_answer_that_cannot_be_unpacked_is_left_to_the_back_off() -> No
     [
         Access("http://127.0.0.1:1", "secret-token"),
         Access("http://[", "secret-token"),
+        Access("http://127.0.0.1:port", "secret-token"),
+        Access("todoist", "secret-token"),
         Access("http://127.0.0.1:1", "secret\ntoken"),
         Access("http://127.0.0.1:1", "secret-tökén"),
     ],
