@@ -272,15 +272,13 @@ class Consumer(ConsumerRebalanceListener):
             (tp.topic, tp.partition): records for tp, records in found.items() if (tp.topic, tp.partition) in self.held
         }
 
-    def _tolerate(self, error: Exception) -> None:
+    def _tolerate(self, error: NoOffsetForPartitionError) -> None:
         """`NoOffsetForPartitionError` comes until the seek, and sometimes once after it; later it is true."""
-        named = error.args[0] if error.args and isinstance(error.args[0], (list, tuple, set, frozenset)) else ()
-        for tp in named:
-            partition = (tp.topic, tp.partition)
-            if partition in self.held:
-                self._seeking[partition] = self._seeking.get(partition, 0) + 1
-                if self._seeking[partition] > 3:
-                    raise error
+        partition = (error.args[0].topic, error.args[0].partition)
+        if partition in self.held:
+            self._seeking[partition] += 1
+            if self._seeking[partition] > 1:
+                raise error
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Shows the group where it stands. A stale generation is no error: the true offsets are elsewhere."""

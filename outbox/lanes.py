@@ -33,13 +33,14 @@ put as (
 select bool_or(base = published) from taken"""
 
 
-async def append(connection: Connection, changes: Sequence[Change]) -> bool:
+async def append(connection: Connection, changes: Sequence[Change], statement: str = APPEND) -> bool:
     """Writes changes to the outbox, as the last statement of their transaction, since the lanes stay locked until its end.
 
-    True when a lane had nothing left to publish: then the relay may be asleep and wants a hint.
+    True when a lane had nothing left to publish: then the relay may be asleep and wants a hint. `statement` is another
+    one only where a test proves that it would notice.
     """
     drained = await connection.fetchval(
-        APPEND,
+        statement,
         [c.recorded_at for c in changes],
         [c.lane for c in changes],
         [c.kind for c in changes],

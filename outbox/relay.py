@@ -85,13 +85,20 @@ class Noted(NamedTuple):
 
 
 class Relay:
-    """One relay process. Any number may run: each takes its share of the lanes, and takes over from one that dies."""
+    """One relay process. Any number may run: each takes its share of the lanes, and takes over from one that dies.
 
-    def __init__(self, pool: Pool, dsn: str, settings: KafkaSettings, owner: str) -> None:
+    `read` and `advance` are other statements only where a test proves that it would notice.
+    """
+
+    def __init__(
+        self, pool: Pool, dsn: str, settings: KafkaSettings, owner: str, *, read: str = READ, advance: str = ADVANCE
+    ) -> None:
         self._pool = pool
         self._dsn = dsn
         self._settings = settings
         self._owner = owner
+        self._read = read
+        self._advancing = advance
         self._held: dict[int, int] = {}
         self._producer: Producer | None = None
         self._partitions: dict[str, int] = {}
@@ -137,7 +144,7 @@ class Relay:
     async def cycle(self) -> int:
         """Reads, sends and advances once. Returns how many rows were published."""
         held = dict(self._held)
-        rows = await self._pool.fetch(READ, list(held), ROWS, LEAST) if held else []
+        rows = await self._pool.fetch(self._read, list(held), ROWS, LEAST) if held else []
         if not rows:
             return 0
         with RELAY_CYCLE.time():
@@ -171,7 +178,7 @@ class Relay:
     async def _advance(self, held: Mapping[int, int], rows: Sequence[Row], noted: Sequence[Noted]) -> None:
         last = {row["lane"]: row["seq"] for row in rows}
         moved = await self._pool.fetch(
-            ADVANCE,
+            self._advancing,
             self._owner,
             list(last),
             [held[lane] for lane in last],
