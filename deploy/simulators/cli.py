@@ -66,9 +66,10 @@ def serve(listen: str | None, webhook_url: str | None, redelivery_delay: float, 
         simulator = Simulator(
             webhook_url=target, client_secret=settings.todoist_client_secret, redelivery_delay=redelivery_delay
         )
-        uvloop.run(process.serve(simulator, settings.listen.host, settings.listen.port, with_demo=demo))
     except ValueError as error:
         raise Wrong(str(error)) from None
+    try:
+        uvloop.run(process.serve(simulator, settings.listen.host, settings.listen.port, with_demo=demo))
     except OSError as error:
         raise Failure(f"cannot listen on {settings.listen.host}:{settings.listen.port}: {error.strerror}") from None
 

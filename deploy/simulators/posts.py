@@ -6,8 +6,7 @@ A general client costs more per request than the receiver that is being tested; 
 import asyncio
 import ssl
 from collections import deque
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -18,7 +17,7 @@ class Unanswered(Exception):
 
 
 class Posts:
-    """At most `connections` requests at a time; those beyond wait in order. Use as an async context manager."""
+    """At most `connections` requests at a time; those beyond wait in order."""
 
     def __init__(self, url: str, *, connections: int = 64, timeout: float = 15.0, idle: float = 2.0) -> None:
         """`timeout` is for one whole exchange. A connection idle for longer than `idle` seconds is not used again, since
@@ -76,12 +75,9 @@ class Posts:
         _, connection = await loop.create_connection(_Connection, self._host, self._port, ssl=self._ssl)
         return connection
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the connections that wait for use; those in use close with their exchange."""
+        self._idle = 0.0
         while self._free:
             self._free.pop().close()
 

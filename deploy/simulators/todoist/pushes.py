@@ -145,6 +145,12 @@ class Sender:
         self._pending += 1
         await self._attempt(push, REDELIVERIES)
 
+    def aim(self, posts: Posts | None) -> None:
+        """Send elsewhere from now on; what is pending goes there too."""
+        if self.posts is not None:
+            self.posts.close()
+        self.posts = posts
+
     async def room(self) -> None:
         """Wait until fewer pushes than the capacity are pending: whoever makes changes waits here first."""
         await self._until(lambda: self._pending < self._capacity)
@@ -157,6 +163,7 @@ class Sender:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.aim(None)
 
     async def _until(self, reached: Callable[[], bool]) -> None:
         if not reached():
@@ -182,16 +189,19 @@ class Sender:
         lane.busy = False
 
     async def _attempt(self, push: Push, left: int) -> None:
-        assert self.posts is not None
         try:
-            status: int | str = await self.posts.post(headers(self._secret, push.body, push.delivery_id), push.body)
+            push.attempts.append(await self._post(push))
         except Unanswered as error:
-            status = str(error)
-        push.attempts.append(status)
-        if status != 200 and left > 0:
+            push.attempts.append(str(error))
+        if push.attempts[-1] != 200 and left > 0:
             self._start(self._redeliver(push, left - 1))
         else:
             await self._settled(push)
+
+    async def _post(self, push: Push) -> int:
+        if self.posts is None:
+            raise Unanswered("there is no webhook address any more")
+        return await self.posts.post(headers(self._secret, push.body, push.delivery_id), push.body)
 
     async def _redeliver(self, push: Push, left: int) -> None:
         await asyncio.sleep(self._redelivery_delay)

@@ -68,7 +68,7 @@ class Simulator:
     @webhook_url.setter
     def webhook_url(self, url: str | None) -> None:
         """From now on pushes go to `url`; with None, changes are not announced."""
-        self._sender.posts = Posts(url, connections=self._connections) if url else None
+        self._sender.aim(Posts(url, connections=self._connections) if url else None)
 
     def create(self, user_id: str, token: str, full_name: str = "Ann Example") -> Account:
         """A new account with an inbox, reached with `Bearer <token>`. Raises ValueError when id or token is taken."""
