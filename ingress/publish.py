@@ -140,6 +140,16 @@ class Publisher:
         """Whether the breaker is open: Kafka is not asked."""
         return self._admitted == 0
 
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Records, and their bytes, that are neither acknowledged nor given up."""
+        return self._records, self._bytes
+
+    @property
+    def session(self) -> object:
+        """The identity of the producer in use: another one after each replacement, None while there is none."""
+        return self._session
+
     async def start(self) -> None:
         """Returns when Kafka has answered, however long that takes. Until then `publish` raises `Unavailable`."""
         self._loop = asyncio.get_running_loop()
@@ -147,6 +157,7 @@ class Publisher:
         self._rebuild()
         assert self._rebuilding is not None
         await self._rebuilding
+        self._close()
 
     async def stop(self) -> None:
         """Sends what waits, in bounded time, and closes every client. Whatever is left fails as `stopping`."""
