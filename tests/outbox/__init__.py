@@ -1,0 +1,1 @@
+"""What must still be true after a crash, on real PostgreSQL and real Kafka."""
