@@ -4,7 +4,6 @@ CloudEvents 1.0 in Kafka binary mode: attributes as `ce_*` headers, the value a 
 the item stand in it untouched: as `raw` where they are JSON we can carry, else base64 in `raw_base64`.
 """
 
-import binascii
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from datetime import datetime
@@ -121,7 +120,8 @@ def _text(body: dict[str, Any], name: str) -> str:
 def _raw(body: dict[str, Any]) -> tuple[bytes, bool]:
     if "raw" in body:
         return orjson.dumps(body["raw"]), True
+    encoded = _text(body, "raw_base64")
     try:
-        return b64decode(_text(body, "raw_base64"), validate=True), False
-    except binascii.Error:
+        return b64decode(encoded, validate=True), False
+    except ValueError:  # not only binascii.Error: a character beyond ASCII raises it plain
         raise Undecodable("raw_base64 is not base64") from None

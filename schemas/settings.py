@@ -4,7 +4,6 @@ Every variable may be given as `<NAME>_FILE` instead, naming a file that holds t
 the variable. Secrets are `SecretStr` or `KeyRing`, whose repr shows nothing.
 """
 
-import binascii
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -58,7 +57,7 @@ class KeyRing:
                 raise ValueError(f"names key {kid} twice")
             try:
                 key = b64decode(encoded, validate=True)
-            except binascii.Error:
+            except ValueError:  # binascii.Error, or a character beyond ASCII
                 raise ValueError(f"key {kid} is not base64") from None
             if len(key) != 32:
                 raise ValueError(f"key {kid} is {len(key)} bytes long, not 32")

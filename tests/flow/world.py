@@ -1,0 +1,137 @@
+"""A whole world for one test: a simulated provider with its books, the real processes, a subscriber's books."""
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from deploy.simulators.todoist.server import running
+from deploy.simulators.todoist.simulator import Simulator
+from outbox import connections
+from outbox.kafka import create_topics
+from outbox.postgres import pool
+from outbox.vault import Vault
+from processors.providers import BY_NAME
+from schemas.settings import KafkaSettings, KeyRing, load
+from tests.conftest import Stack
+from tests.flow.books import Subscriber, subscribe
+from tests.flow.service import Service
+
+ACCOUNT = "2671355"
+TOKEN = "demo"
+SECRET = "a-client-secret"
+RING = "1:" + b64encode(bytes(32)).decode()
+
+IDLE = """
+select (select count(*) from sync_cursors where wanted > done or position is null or full_run is not null
+            or leased_until > now())
+     + (select count(*) from outbox_lanes where head > published)"""
+BEHIND = "select lane, head - published from outbox_lanes where head > published"
+HANDLED = "select topic, partition, next_offset from consumer_offsets"
+
+
+class World:
+    """What a test sees of everything."""
+
+    def __init__(self, stack: Stack, database: str, prefix: str, simulator: Simulator, service: Service) -> None:
+        self.stack = stack
+        self.database = database
+        self.prefix = prefix
+        self.simulator = simulator
+        self.service = service
+
+    async def connect(self, account: str = ACCOUNT, token: str = TOKEN) -> None:
+        """An account at the provider, connected."""
+        self.simulator.create(account, token)
+        async with pool(self.database, "test", size=1) as db:
+            vault = Vault(KeyRing.parse(RING))
+            resources = BY_NAME["todoist"].RESOURCES
+            await connections.add(db, vault, provider="todoist", account=account, token=token, resources=resources)
+
+    async def ask(self, statement: str, *arguments: Any) -> list[Any]:
+        """A question to the database. One connection each, since some tests kill the server."""
+        db = await asyncpg.connect(self.database)
+        try:
+            return list(await db.fetch(statement, *arguments))
+        finally:
+            await db.close()
+
+    async def settled(self, within: float = 60.0) -> None:
+        """Every push is out, accepted deliveries are handled, cursors are read to their end, lanes are published."""
+        await self.simulator.quiesce(within)
+        try:
+            async with asyncio.timeout(within):
+                while not await self._idle():
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"did not settle: {await self.state()}") from None
+
+    async def _idle(self) -> bool:
+        try:
+            return await self.unhandled() == 0 and (await self.ask(IDLE))[0][0] == 0
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+
+    async def unhandled(self) -> int:
+        """Deliveries in Kafka that have no receipt yet, by offsets."""
+        ends = await self._ends()
+        handled = {(row[0], row[1]): row[2] or 0 for row in await self.ask(HANDLED)}
+        return sum(end - handled.get(partition, 0) for partition, end in ends.items())
+
+    async def _ends(self) -> dict[tuple[str, int], int]:
+        from outbox.kafka import Reader
+
+        async with Reader(self.kafka, f"{self.prefix}webhooks.todoist", from_beginning=True) as reader:
+            return await reader.ends()
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        return load(KafkaSettings, self.service.variables)
+
+    async def subscriber(self) -> Subscriber:
+        return await subscribe(self.stack.bootstrap, self.prefix)
+
+    async def state(self) -> dict[str, Any]:
+        """For the message of a failed test."""
+        processes = (self.service.ingress, self.service.processors, self.service.relay)
+        return {
+            "unhandled": await self.unhandled(),
+            "cursors": [dict(row) for row in await self.ask("select * from sync_cursors")],
+            "behind": [tuple(row) for row in await self.ask(BEHIND)],
+            "logs": {process.role: process.said()[-1500:] for process in processes},
+        }
+
+    def calls(self, account: str = ACCOUNT) -> int:
+        """Calls of the provider's API, by its own books."""
+        called = self.simulator.holding(account).books.called()
+        return sum(sum(by_status.values()) for by_status in called.values())
+
+
+@asynccontextmanager
+async def world(stack: Stack, database: str, prefix: str, logs: Path) -> AsyncIterator[World]:
+    """The simulator and its pushes, topics, and processes that are not started yet; everything ends with the test."""
+    async with running(Simulator(client_secret=SECRET, seed=7, redelivery_delay=0.5)) as simulator:
+        service = Service(
+            {
+                "LIFEOS_ENV": "development",
+                "LIFEOS_DATABASE_URL": database,
+                "LIFEOS_KAFKA_BOOTSTRAP": stack.bootstrap,
+                "LIFEOS_TOPIC_PREFIX": prefix,
+                "LIFEOS_VAULT_KEYS": RING,
+                "LIFEOS_TODOIST_CLIENT_SECRETS": f"an-older-secret,{SECRET}",
+                "LIFEOS_TODOIST_URL": simulator.url,
+            },
+            logs,
+        )
+        await create_topics(load(KafkaSettings, service.variables))
+        simulator.webhook_url = service.webhook_url
+        made = World(stack, database, prefix, simulator, service)
+        try:
+            yield made
+        finally:
+            for process in (service.ingress, service.processors, service.relay):
+                await process.kill() if process.running else None
