@@ -10,10 +10,8 @@ from pathlib import Path
 import click
 
 from deploy.local import environment, stack
-from deploy.local.process import StackError, last_lines
+from deploy.local.process import Refused, StackError, last_lines
 from deploy.local.screen import Screen
-
-REFUSED = 2
 
 
 @click.command()
@@ -25,7 +23,8 @@ def up(detach: bool) -> None:
     between starts. LIFEOS_DATABASE_URL and LIFEOS_KAFKA_BOOTSTRAP name servers to use instead of our own;
     LIFEOS_POSTGRES_PORT, LIFEOS_KAFKA_PORT, LIFEOS_INGRESS_LISTEN and LIFEOS_SIMULATOR_LISTEN fix addresses.
 
-    Exit status: 0 stopped as asked, 1 something keeps it from running, 2 it runs already.
+    Exit status: 0 stopped as asked, 1 something keeps it from running, 2 it runs
+    already, or a setting is wrong.
     """
     state = environment.state_directory()
     with Screen() as screen:
@@ -50,32 +49,29 @@ def in_foreground(state: Path, screen: Screen) -> int:
     try:
         with stack.locked(state):
             asyncio.run(stack.up(state, screen))
-    except stack.AlreadyRunning as error:
-        screen.say(str(error))
-        return REFUSED
     except (StackError, ExceptionGroup) as error:
-        for reason in reasons(error):
-            screen.say(reason)
-        return 1
+        found = reasons(error)
+        for reason in found:
+            screen.say(str(reason))
+        return max(reason.status for reason in found)
     screen.say("Stopped.")
     return 0
 
 
-def reasons(error: Exception) -> list[str]:
+def reasons(error: Exception) -> list[StackError]:
     """What to tell a person. Anything that is not a StackError is ours, and raised again with its trace."""
-    if isinstance(error, ExceptionGroup):
-        known, unknown = error.split(StackError)
-        if unknown is not None or known is None:
-            raise error
-        return [reason for one in known.exceptions for reason in reasons(one)]
-    return [str(error)]
+    if isinstance(error, StackError):
+        return [error]
+    if not isinstance(error, ExceptionGroup):
+        raise error
+    return [reason for one in error.exceptions for reason in reasons(one)]
 
 
 def in_background(state: Path, screen: Screen) -> int:
     """Start a supervisor of its own session and wait until it is ready or has ended; the exit status."""
     if (pid := stack.supervisor(state)) is not None:
         screen.say(f"The stack of {state} is running already (process {pid}). `lifeos down` stops it.")
-        return REFUSED
+        return Refused.status
     log = state / "log" / "up.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with log.open("wb") as file:

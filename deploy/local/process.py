@@ -14,6 +14,14 @@ LARGE = 20_000_000  # bytes of a log
 class StackError(Exception):
     """What keeps the local stack from running, said to a person: what happened, to what, what to do next."""
 
+    status = 1  # what `lifeos up` exits with
+
+
+class Refused(StackError):
+    """What was asked for cannot be: a wrong setting, or a stack that runs already. Trying again does not help."""
+
+    status = 2
+
 
 def dying_with_parent(command: Sequence[str], farewell: signal.Signals) -> list[str]:
     """`command`, sent `farewell` by the kernel when its parent dies (Linux; elsewhere it is left as it is).
@@ -33,11 +41,11 @@ def begin(log: Path) -> None:
         log.replace(log.with_name(f"{log.name}.old"))
 
 
-def last_lines(log: Path, count: int = 8) -> list[str]:
-    """The last non-empty lines of a log, read from its last 16 KiB."""
+def last_lines(log: Path, count: int = 8, since: int = 0) -> list[str]:
+    """The last non-empty lines of a log after its byte `since`, read from its last 16 KiB."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 16_384))
+            file.seek(max(since, file.seek(0, os.SEEK_END) - 16_384))
             lines = file.read().decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return []
@@ -56,6 +64,7 @@ class Child:
     grace: float = 10.0
     ended: int | None = field(default=None, init=False)
     _process: asyncio.subprocess.Process | None = field(default=None, init=False)
+    _since: int = field(default=0, init=False)
 
     @property
     def pid(self) -> int | None:
@@ -64,6 +73,7 @@ class Child:
     async def start(self) -> None:
         begin(self.log)
         with self.log.open("ab") as log:
+            self._since = log.tell()
             # Its own session: Ctrl-C at the terminal reaches the supervisor only, which stops in order.
             self._process = await asyncio.create_subprocess_exec(
                 *self.command,
@@ -103,8 +113,8 @@ class Child:
             self._process.send_signal(number)
 
     def why(self) -> str:
-        """How it ended and the last it said."""
-        said = "".join(f"\n    {line}" for line in last_lines(self.log)) or "\n    (it said nothing)"
+        """How it ended and the last it said since it was started."""
+        said = "".join(f"\n    {line}" for line in last_lines(self.log, since=self._since)) or "\n    (it said nothing)"
         return f"{self.name} ended with {describe(self.ended)}. Last lines of {self.log}:{said}"
 
 

@@ -84,7 +84,10 @@ def suggestions(variables: Mapping[str, str]) -> list[tuple[str, str]]:
     return [
         ("see each change of a task as it is published", f"{program()} tail changes.task"),
         ("change something at the provider", f'{program()} simulate todoist create "Buy milk"'),
-        ("subscribe with any Kafka client", f"kcat -C -b {kafka} -t changes.task -o end"),
+        (
+            "subscribe with any Kafka client",
+            f"kcat -C -b {kafka} -t {variables.get('LIFEOS_TOPIC_PREFIX', '')}changes.task -o end",
+        ),
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from deploy.local import java, ports
 from deploy.local.kafka import Kafka, Runtime
 from deploy.local.postgres import PostgreSQL
-from deploy.local.process import StackError
+from deploy.local.process import Refused
 
 
 class Server(Protocol):
@@ -68,9 +68,9 @@ def port(name: str, variables: Mapping[str, str]) -> int | None:
     if not wanted:
         return None
     if not wanted.isdigit() or not 0 < int(wanted) < 65_536:
-        raise StackError(f"{name}: {wanted!r} is not a port (1 to 65535)")
+        raise Refused(f"{name}: {wanted!r} is not a port (1 to 65535)")
     if not ports.free(int(wanted)):
-        raise StackError(f"{name}: port {wanted} is taken by another program; choose one, or unset it")
+        raise Refused(f"{name}: port {wanted} is taken by another program; choose one, or unset it")
     return int(wanted)
 
 

@@ -15,7 +15,7 @@ import httpx
 from deploy.local import environment, flow, ports, secrets, servers
 from deploy.local.kafka import Kafka, Runtime
 from deploy.local.postgres import PostgreSQL
-from deploy.local.process import Child, StackError
+from deploy.local.process import Child, Refused, StackError
 from deploy.local.screen import Screen
 from deploy.local.servers import Servers, given
 from deploy.local.supervisor import Kept, keep, lifeos, once, stop_all, until_signal
@@ -29,7 +29,7 @@ READY_WITHIN = 60.0
 PRIVATE = {"LIFEOS_STATE_DIR", "LIFEOS_OPS_LISTEN", "LIFEOS_PYTHON"}
 
 
-class AlreadyRunning(StackError):
+class AlreadyRunning(Refused):
     """Another supervisor holds this state directory."""
 
 

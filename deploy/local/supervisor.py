@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from deploy.local.process import Child, StackError, dying_with_parent
+from deploy.local.process import Child, Refused, StackError, dying_with_parent
 
 Say = Callable[[str], None]
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
@@ -55,6 +55,7 @@ async def keep(
     await child.wait()
     while True:
         why = child.why()
+        refused(child)
         pause = patience.died(asyncio.get_running_loop().time())
         if pause is None:
             raise StackError(f"{child.name} ended {ENOUGH} times within a minute, so everything stops here. {why}")
@@ -67,6 +68,12 @@ async def keep(
             # A server that does not come up counts as one more death; why() tells the same from its log.
             say(str(error))
             await child.stop()
+
+
+def refused(child: Kept) -> None:
+    """Raise Refused where one of our own processes ended because its settings are wrong."""
+    if isinstance(child, Child) and child.ended == Refused.status:
+        raise Refused(child.why())
 
 
 def lifeos(name: str, arguments: Iterable[str], log: Path, variables: Mapping[str, str]) -> Child:
@@ -87,6 +94,7 @@ async def once(child: Child, bound: float = 120.0) -> None:
         raise StackError(f"{child.name} takes longer than {bound:.0f} s. Its log: {child.log}") from None
     finally:
         await child.stop()
+    refused(child)
     if status != 0:
         raise StackError(child.why())
 

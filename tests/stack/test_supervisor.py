@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.process import Child, StackError, alive, dying_with_parent, end
+from deploy.local.process import Child, Refused, StackError, alive, dying_with_parent, end
 from deploy.local.supervisor import Patience, keep, once, stop_all, until_signal
 
 
@@ -46,6 +46,22 @@ async def test_a_child_that_keeps_dying_ends_the_whole_with_its_reason(tmp_path:
     assert len(said) == 4
     assert all("no such topic" in one and "Starting it again" in one for one in said)
     assert (tmp_path / "worker.log").read_text() == "no such topic\n" * 5
+
+
+async def test_wrong_settings_are_not_tried_again(tmp_path: Path) -> None:
+    child = python(tmp_path, "import sys; print('LIFEOS_VAULT_KEYS: must be a ring'); sys.exit(2)")
+    await child.start()
+    with pytest.raises(Refused, match="LIFEOS_VAULT_KEYS"):
+        await keep(child, print, soon)
+    assert child.log.read_text().count("\n") == 1
+
+
+async def test_last_words_are_those_of_the_last_life(tmp_path: Path) -> None:
+    (tmp_path / "worker.log").write_text("from an earlier life\n")
+    child = python(tmp_path, "print('from this one')")
+    await once(child)
+    assert "this one" in child.why()
+    assert "earlier" not in child.why()
 
 
 async def test_a_child_that_was_killed_runs_again(tmp_path: Path) -> None:
