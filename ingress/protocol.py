@@ -59,6 +59,8 @@ class Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        # uvicorn asks whether anybody listens to its access log, not whether it was switched off.
+        self.access_log = False
         self._receiving = _Receiving.NOTHING
         self._began = 0.0
         self._deadline = 0.0
