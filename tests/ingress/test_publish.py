@@ -123,7 +123,7 @@ class Load:
                 self.while_open.append(took)
             async with self._progress:
                 self._progress.notify_all()
-            await asyncio.sleep(0.002)  # the pace of the load, not a wait for anything
+            await asyncio.sleep(0.005)  # the pace of the load, not a wait for anything
 
     async def until(self, reached: Callable[[], bool], within: float = 30) -> None:
         async with asyncio.timeout(within), self._progress:
