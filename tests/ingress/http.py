@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ingress.server import Server
 from schemas.settings import Listen
@@ -71,6 +71,15 @@ class Door:
         async with self.connect() as connection:
             await connection.send(request)
             return await connection.respond()
+
+
+class Switch:
+    """An application that can be exchanged: starting a server for each of many tests takes longer than the tests."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
 
 @asynccontextmanager

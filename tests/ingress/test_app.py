@@ -19,7 +19,7 @@ from ingress.publish import TooLarge, Unavailable
 from schemas.delivery import Delivery
 from schemas.settings import IngressSettings, load
 from tests.contract.test_todoist import SECRET, V6_BODY, V6_SIGNATURE, sign
-from tests.ingress.http import Door, Response, post, serving
+from tests.ingress.http import Door, Response, Switch, post, serving
 
 MIB = 1 << 20
 
@@ -55,12 +55,19 @@ def topic() -> Topic:
     return Topic()
 
 
-@pytest.fixture
-async def door(topic: Topic) -> AsyncIterator[Door]:
-    app = application(settings(LIFEOS_TODOIST_CLIENT_SECRETS=SECRET.decode()), topic)
-    app.ready = True
-    async with serving(app) as door:
+switch = Switch()
+
+
+@pytest.fixture(scope="module")
+async def one_door() -> AsyncIterator[Door]:
+    async with serving(switch) as door:
         yield door
+
+
+@pytest.fixture
+def door(one_door: Door, topic: Topic) -> Door:
+    switch.app = application(settings(LIFEOS_TODOIST_CLIENT_SECRETS=SECRET.decode()), topic)
+    return one_door
 
 
 def signed(body: bytes, *more: tuple[str, str]) -> bytes:

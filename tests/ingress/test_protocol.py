@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from ingress import protocol
-from tests.ingress.http import Door, post, serving
+from tests.ingress.http import Door, Switch, post, serving
 
 
 class Echoless:
@@ -39,15 +39,25 @@ class Echoless:
         await send({"type": "http.response.body", "body": answer})
 
 
+switch = Switch()
+
+
 @pytest.fixture
 def app() -> Echoless:
-    return Echoless()
+    echoless = Echoless()
+    switch.app = echoless
+    return echoless
+
+
+@pytest.fixture(scope="module")
+async def one_door() -> AsyncIterator[Door]:
+    async with serving(switch) as door:
+        yield door
 
 
 @pytest.fixture
-async def door(app: Echoless) -> AsyncIterator[Door]:
-    async with serving(app) as door:
-        yield door
+def door(one_door: Door, app: Echoless) -> Door:
+    return one_door
 
 
 CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"
