@@ -7,7 +7,9 @@ import pytest
 
 from outbox import kafka, postgres
 from outbox.postgres import Pool
-from schemas.settings import KafkaSettings, load
+from outbox.vault import Vault
+from schemas.settings import KafkaSettings, KeyRing, load
+from tests.outbox.spine import Spine, connect
 
 
 class Bootstrap(Protocol):
@@ -31,3 +33,14 @@ async def topics(stack: Bootstrap, prefix: str) -> KafkaSettings:
     settings = load(KafkaSettings, environ)
     await kafka.create_topics(settings)
     return settings
+
+
+@pytest.fixture
+def vault() -> Vault:
+    return Vault(KeyRing({3: bytes(range(32)), 1: bytes(range(32, 64))}))
+
+
+@pytest.fixture
+async def spine(pool: Pool, vault: Vault) -> Spine:
+    """A connected account, its cursor due."""
+    return await connect(pool, vault)
