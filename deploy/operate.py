@@ -1,14 +1,17 @@
 """What an operator asks: `tail`, `deliveries`, and (in development) `connections add`."""
 
 import asyncio
+import logging
+import shutil
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 import click
 
+from schemas import topics
 from schemas.outcome import AcceptOutcome
 from schemas.providers import KINDS, PROVIDERS
 from schemas.settings import ConnectSettings, DatabaseSettings, KafkaSettings, load
@@ -26,6 +29,8 @@ def _ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
     from outbox.migrate import SchemaDrift
     from outbox.postgres import UNAVAILABLE
 
+    # It logs every retry; what is wrong is said once, by the error that ends it.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         settings = load(model, environment())
     except ValueError as error:
@@ -134,29 +139,38 @@ def _json_lines(rows: Iterable[dict[str, Any]]) -> None:
         click.echo(orjson.dumps(row, default=str).decode())
 
 
-def _table(rows: Iterable[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("accepted", "event", "account", "outcome", "delivery", "stands at"):
-        table.add_column(
-            heading,
-            overflow="fold" if heading in ("delivery", "outcome") else "ellipsis",
-            no_wrap=heading == "accepted",
-        )
-    for row in rows:
-        place = f"{row['topic']}/{row['partition']}/{row['offset']}"
-        when = row["accepted_at"].strftime("%m-%d %H:%M:%S")
-        table.add_row(when, row["event"], row["account"], _became(row), row["delivery_id"], place)
-    Console(highlight=False).print(table)
+def _table(rows: Sequence[dict[str, Any]]) -> None:
+    """One line each, the delivery id whole; on a terminal its right edge cuts what does not fit."""
+    headings = ("accepted", "outcome", "delivery", "event", "account", "stands at")
+    lines = [headings, *(_cells(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, line in enumerate(lines):
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        shown = _cut(text)
+        if number == 0:
+            click.secho(shown, bold=True)
+        else:
+            click.echo(shown.replace(line[1], click.style(line[1], fg=_colour(rows[number - 1])), 1))
 
 
-def _became(row: dict[str, Any]) -> str:
-    if row["outcome"] == "wanted":
-        return "[green]synced[/]" if row["synced"] else "wanted"
-    colour = "yellow" if row["outcome"] == "unmatched" else "red"
-    return f"[{colour}]{row['outcome']}[/]" + (f" ({row['reason']})" if row["reason"] else "")
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    became = "synced" if row["synced"] else row["outcome"]
+    if row["reason"]:
+        became += f": {row['reason']}"
+    when = row["accepted_at"].strftime("%m-%d %H:%M:%S")
+    place = f"{row['topic']}/{row['partition']}/{row['offset']}"
+    return when, became, row["delivery_id"], row["event"], row["account"], place
+
+
+def _colour(row: dict[str, Any]) -> str | None:
+    return {"unmatched": "yellow", "parked": "red"}.get(row["outcome"], "green" if row["synced"] else None)
+
+
+def _cut(text: str) -> str:
+    if not sys.stdout.isatty():
+        return text
+    columns = shutil.get_terminal_size().columns
+    return text if len(text) <= columns else text[: columns - 1] + "…"
 
 
 # tail ----------------------------------------------------------------------------------------------------------------
@@ -178,6 +192,9 @@ def tail(
         from outbox.kafka import Reader
 
         name = topic if topic.startswith(settings.topic_prefix) else settings.topic_prefix + topic
+        names = [known.name for known in topics.every(settings.topic_prefix)]
+        if name not in names:
+            raise LookupError(f"there is no topic {topic}; there are {', '.join(names)}")
         left = limit
         async with Reader(settings, name, from_beginning=from_beginning) as reader:
             while True:
