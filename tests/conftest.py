@@ -6,6 +6,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -82,6 +83,13 @@ async def template(stack: Stack) -> AsyncIterator[str]:
 @pytest.fixture
 async def database(stack: Stack, template: str) -> AsyncIterator[str]:
     """The address of a database of this test's own, with the current schema and nothing in it."""
+    async with copied(stack, template) as address:
+        yield address
+
+
+@asynccontextmanager
+async def copied(stack: Stack, template: str) -> AsyncIterator[str]:
+    """A copy of a template, for whoever needs one that outlives a test."""
     name = f"test_{secrets.token_hex(6)}"
     await administer(stack, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log")
     yield stack.dsn(name)
@@ -91,6 +99,10 @@ async def database(stack: Stack, template: str) -> AsyncIterator[str]:
 @pytest.fixture
 def prefix() -> str:
     """What the names of this test's topics and groups begin with, so that tests never meet."""
+    return fresh_prefix()
+
+
+def fresh_prefix() -> str:
     return f"t{secrets.token_hex(3)}."
 
 

@@ -16,6 +16,8 @@ class Item:
     """One item as its changes tell it."""
 
     kind: str
+    connection: str
+    found_by: str
     version: int
     deleted: bool
     external_id: str
@@ -50,11 +52,20 @@ class Subscriber:
         expected = None if before is None else str(before.version)
         self._hold(previous == expected, f"{id_}: prevversion {previous}, but {expected} came before it")
         _, kind, ending, _ = headers["ce_type"].split(".")
-        self.items[body["itemId"]] = Item(kind, version, ending == "deleted", body["externalId"], body["item"])
+        self.items[body["itemId"]] = Item(
+            kind,
+            headers["ce_connectionid"],
+            headers["ce_foundby"],
+            version,
+            ending == "deleted",
+            body["externalId"],
+            body["item"],
+        )
 
-    def living(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The items of a kind that are not deleted, by external id."""
-        return {item.external_id: item.value for item in self.items.values() if item.kind == kind and not item.deleted}
+    def living(self, kind: str, connection: object = None) -> dict[str, dict[str, Any]]:
+        """The items of a kind that are not deleted, by external id; of one connection, or of all."""
+        items = (item for item in self.items.values() if connection is None or item.connection == str(connection))
+        return {item.external_id: item.value for item in items if item.kind == kind and not item.deleted}
 
     def _hold(self, true: bool, breach: str) -> None:
         if not true:

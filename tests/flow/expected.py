@@ -11,14 +11,23 @@ from tests.flow.books import Subscriber
 PRIORITY_OF_JSCALENDAR = {1: 1, 3: 2, 5: 3, 0: 4}
 
 
-def assert_same(subscriber: Subscriber, simulator: Simulator, account: str) -> None:
-    """The items rebuilt from topics are the provider's present ones, field by field."""
+def assert_same(
+    subscriber: Subscriber,
+    simulator: Simulator,
+    account: str,
+    connection: UUID | None = None,
+    tenant: UUID = DEMO_TENANT,
+) -> None:
+    """The items rebuilt from topics are the provider's present ones, field by field.
+
+    `connection` names the account's where others are connected too.
+    """
     state: Any = simulator.books(account)["state"]
-    tasks = subscriber.living("task")
+    tasks = subscriber.living("task", connection)
     assert sorted(tasks) == sorted(task["id"] for task in state["items"])
     for task in state["items"]:
-        assert _told(tasks[task["id"]]) == _task(task, account), task["id"]
-    collections = subscriber.living("collection")
+        assert _told(tasks[task["id"]]) == _task(task, account, tenant), task["id"]
+    collections = subscriber.living("collection", connection)
     named = {f"{role}/{one['id']}": one for role in ("project", "section", "label") for one in state[f"{role}s"]}
     assert sorted(collections) == sorted(named)
     for external_id, one in named.items():
@@ -40,7 +49,12 @@ def _told(item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _task(task: dict[str, Any], account: str) -> dict[str, Any]:
+def _task(task: dict[str, Any], account: str, tenant: UUID) -> dict[str, Any]:
+    def reference(kind: str, role: str | None, id_: str | None) -> str | None:
+        if id_ is None:
+            return None
+        return str(item_id(tenant, "todoist", account, kind, f"{role}/{id_}" if role else id_))
+
     return {
         "title": task["content"],
         "description": task["description"],
@@ -48,14 +62,7 @@ def _task(task: dict[str, Any], account: str) -> dict[str, Any]:
         "labels": sorted(task["labels"]),
         "deadline": task["deadline"] and task["deadline"]["date"],
         "due": bool(task["due"]),
-        "project": _id(account, "collection", "project", task["project_id"]),
-        "section": _id(account, "collection", "section", task["section_id"]),
-        "parent": _id(account, "task", None, task["parent_id"]),
+        "project": reference("collection", "project", task["project_id"]),
+        "section": reference("collection", "section", task["section_id"]),
+        "parent": reference("task", None, task["parent_id"]),
     }
-
-
-def _id(account: str, kind: str, role: str | None, id_: str | None) -> str | None:
-    if id_ is None:
-        return None
-    tenant: UUID = DEMO_TENANT
-    return str(item_id(tenant, "todoist", account, kind, f"{role}/{id_}" if role else id_))

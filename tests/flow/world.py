@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -44,13 +45,27 @@ class World:
         self.simulator = simulator
         self.service = service
 
-    async def connect(self, account: str = ACCOUNT, token: str = TOKEN) -> None:
-        """An account at the provider, connected."""
-        self.simulator.create(account, token)
+    async def connect(
+        self,
+        account: str = ACCOUNT,
+        token: str = TOKEN,
+        tenant: UUID = connections.DEMO_TENANT,
+        profile: UUID = connections.DEMO_PROFILE,
+    ) -> UUID:
+        """An account at the provider, connected, or connected again; its connection's id."""
+        if account not in (holding.account.user_id for holding in self.simulator.accounts()):
+            self.simulator.create(account, token)
         async with pool(self.database, "test", size=1) as db:
-            vault = Vault(KeyRing.parse(RING))
-            resources = BY_NAME["todoist"].RESOURCES
-            await connections.add(db, vault, provider="todoist", account=account, token=token, resources=resources)
+            return await connections.add(
+                db,
+                Vault(KeyRing.parse(RING)),
+                provider="todoist",
+                account=account,
+                token=token,
+                resources=BY_NAME["todoist"].RESOURCES,
+                tenant_id=tenant,
+                profile_id=profile,
+            )
 
     async def ask(self, statement: str, *arguments: Any) -> list[Any]:
         """A question to the database. One connection each, since some tests kill the server."""
@@ -112,8 +127,11 @@ class World:
 
 
 @asynccontextmanager
-async def world(stack: Stack, database: str, prefix: str, logs: Path) -> AsyncIterator[World]:
-    """The simulator and its pushes, topics, and processes that are not started yet; everything ends with the test."""
+async def world(stack: Stack, database: str, prefix: str, logs: Path, **more: str) -> AsyncIterator[World]:
+    """The simulator and its pushes, topics, and processes that are not started yet; everything ends with the test.
+
+    `more` are further variables of the processes.
+    """
     async with running(Simulator(client_secret=SECRET, seed=7, redelivery_delay=0.5)) as simulator:
         service = Service(
             {
@@ -124,6 +142,7 @@ async def world(stack: Stack, database: str, prefix: str, logs: Path) -> AsyncIt
                 "LIFEOS_VAULT_KEYS": RING,
                 "LIFEOS_TODOIST_CLIENT_SECRETS": f"an-older-secret,{SECRET}",
                 "LIFEOS_TODOIST_URL": simulator.url,
+                **more,
             },
             logs,
         )
