@@ -20,7 +20,7 @@ find_python() {
 
 # Debian ships venv without pip unless python3-venv is there; then root installs it and others are told.
 make_venv() {
-    local python=$1 directory=$2 package
+    local python=$1 directory=$2 package said
     rm -rf "$directory"
     if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         "$python" -m venv "$directory"
@@ -30,8 +30,9 @@ make_venv() {
     command -v apt-get >/dev/null || fail "$python has no venv and ensurepip: install Python's venv module for it."
     [ "$(id -u)" = 0 ] || fail "$python has no venv and ensurepip. Run: sudo apt-get install -y $package"
     echo "Installing $package" >&2
-    DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    said=$(apt-get update -qq 2>&1 && apt-get install -y -qq --no-install-recommends "$package" 2>&1) ||
+        fail "$package could not be installed: $said"
     "$python" -m venv "$directory"
 }
 
