@@ -25,6 +25,7 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import ConsumerRecord
 
+from outbox.failpoint import reach
 from schemas import topics
 from schemas.settings import KafkaSettings
 
@@ -155,7 +156,9 @@ class Producer:
                     raise MessageSizeTooLargeError(f"{len(record.value)} bytes do not fit an empty batch")
         if batch.record_count():
             sent.append(await self._submit(batch, topic, partition))
-        return [Acknowledged((await future).offset, count) for future, count in sent]
+        acknowledged = [Acknowledged((await future).offset, count) for future, count in sent]
+        reach("produce.acknowledged")
+        return acknowledged
 
     async def _submit(self, batch: Any, topic: str, partition: int) -> tuple[asyncio.Future[Any], int]:
         count = batch.record_count()

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
+from asyncpg import LockNotAvailableError
+
 from outbox.postgres import Connection, Pool
 
 LEASE: Final = timedelta(seconds=5)
 RENEW_SECONDS: Final = 1.5
+PATIENCE_MS: Final = 250
+"""How long a statement about many leased rows waits for one that somebody else keeps locked."""
 
 
 class FenceLost(RuntimeError):
@@ -53,13 +57,27 @@ update {table} t set owner = $1, epoch = t.epoch + 1, leased_until = now() + $3
 from free where t.{key} = free.{key}
 returning t.{key}, t.epoch"""
 
+# Whoever works under a lease, or takes numbers from a lane, locks its row meanwhile. Those locks are short, so waiting is
+# right: passing over a busy row would in the end lose its lease. But one that is kept long must not cost the others theirs.
 RENEW = """
-with mine as (
-    select t.{key} from {table} t join unnest($2::{key_type}[], $3::bigint[]) h(key, epoch)
+with patience as materialized (select set_config('lock_timeout', $5, true)),
+mine as (
+    select t.{key} from patience, {table} t join unnest($2::{key_type}[], $3::bigint[]) h(key, epoch)
         on t.{key} = h.key and t.epoch = h.epoch
-    where t.owner = $1 order by t.{key} for update of t)
+    where t.owner = $1 order by t.{key} for no key update of t)
 update {table} t set leased_until = now() + $4 from mine where t.{key} = mine.{key}
 returning t.{key}, t.epoch"""
+
+RENEW_FREE = """
+with held as (
+    select t.{key}, t.epoch from {table} t join unnest($2::{key_type}[], $3::bigint[]) h(key, epoch)
+        on t.{key} = h.key and t.epoch = h.epoch
+    where t.owner = $1),
+mine as (
+    select t.{key} from {table} t join held using ({key}, epoch)
+    where t.owner = $1 for no key update of t skip locked),
+renewed as (update {table} t set leased_until = now() + $4 from mine where t.{key} = mine.{key})
+select {key}, epoch from held"""
 
 RELEASE = """
 with mine as (
@@ -82,9 +100,15 @@ async def claim(pool: Pool, what: Leasable, owner: str, most: int, lease: timede
 
 
 async def renew(pool: Pool, what: Leasable, owner: str, held: Iterable[Held], lease: timedelta = LEASE) -> list[Held]:
-    """Prolongs what is still ours and returns it; what is missing from the answer has gone to another."""
+    """Prolongs what is still ours and returns it; what is missing from the answer has gone to another.
+
+    A row that somebody keeps locked is returned, and is not prolonged before the next time.
+    """
     keys, epochs = _columns(held)
-    rows = await pool.fetch(_sql(RENEW, what), owner, keys, epochs, lease)
+    try:
+        rows = await pool.fetch(_sql(RENEW, what), owner, keys, epochs, lease, str(PATIENCE_MS))
+    except LockNotAvailableError:
+        rows = await pool.fetch(_sql(RENEW_FREE, what), owner, keys, epochs, lease)
     return [Held(row[0], row[1]) for row in rows]
 
 

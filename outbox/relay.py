@@ -15,12 +15,13 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 import orjson
+from asyncpg import LockNotAvailableError
 
 from outbox import lease
 from outbox.failpoint import reach
 from outbox.hint import CHANNEL
 from outbox.kafka import Acknowledged, KafkaError, KafkaUnavailable, Producer, Record
-from outbox.lease import LANES, LEASE, RENEW_SECONDS, Held
+from outbox.lease import LANES, LEASE, PATIENCE_MS, RENEW_SECONDS, Held
 from outbox.postgres import TRANSIENT, UNAVAILABLE, Pool, Row, connection
 from schemas import topics
 from schemas.settings import KafkaSettings
@@ -38,6 +39,8 @@ BUSY_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 1.0
 STAYS_BUSY: Final = 10
 """Empty looks, a few milliseconds apart, after which the relay goes to sleep."""
+STUCK_SECONDS: Final = 1.0
+"""So long the relay leaves a lane alone that a writer keeps locked, since it would only send the same rows again."""
 
 READ = """
 with behind as (
@@ -49,10 +52,13 @@ from behind b cross join lateral (
     order by o.seq limit greatest($3, $2 / b.lanes)) o
 order by o.lane, o.seq"""
 
+# A writer locks its lanes from its last statement to its commit, so waiting for them is right. One that stands still in
+# between must not hold up the other lanes: after `PATIENCE_MS` those are advanced without its own.
 ADVANCE = """
-with done as (select * from unnest($2::smallint[], $3::bigint[], $4::bigint[]) d(lane, epoch, published)),
+with patience as materialized (select set_config('lock_timeout', $12, true)),
+done as (select * from unnest($2::smallint[], $3::bigint[], $4::bigint[]) d(lane, epoch, published)),
 mine as (
-    select l.lane from outbox_lanes l join done d on l.lane = d.lane and l.epoch = d.epoch
+    select l.lane from patience, outbox_lanes l join done d on l.lane = d.lane and l.epoch = d.epoch
     where l.owner = $1 and l.published < d.published order by l.lane for no key update of l),
 moved as (
     update outbox_lanes l set published = d.published from done d join mine using (lane) where l.lane = d.lane
@@ -63,6 +69,7 @@ noted as (
         n(lane, first_seq, last_seq, kind, topic, partition, first_offset)
     where n.lane in (select lane from moved))
 select lane from moved"""
+ADVANCE_FREE = ADVANCE.replace("for no key update of l", "for no key update of l skip locked")
 
 PRESENT = """
 insert into outbox_relays (owner, seen_until) values ($1, now() + $2)
@@ -100,6 +107,7 @@ class Relay:
         self._read = read
         self._advancing = advance
         self._held: dict[int, int] = {}
+        self._stuck: dict[int, float] = {}
         self._producer: Producer | None = None
         self._partitions: dict[str, int] = {}
         self._hinted = asyncio.Event()
@@ -143,7 +151,7 @@ class Relay:
 
     async def cycle(self) -> int:
         """Reads, sends and advances once. Returns how many rows were published."""
-        held = dict(self._held)
+        held = self._free_to_read()
         rows = await self._pool.fetch(self._read, list(held), ROWS, LEAST) if held else []
         if not rows:
             return 0
@@ -177,21 +185,30 @@ class Relay:
 
     async def _advance(self, held: Mapping[int, int], rows: Sequence[Row], noted: Sequence[Noted]) -> None:
         last = {row["lane"]: row["seq"] for row in rows}
-        moved = await self._pool.fetch(
-            self._advancing,
-            self._owner,
-            list(last),
-            [held[lane] for lane in last],
-            list(last.values()),
-            *map(list, zip(*noted, strict=True)),
-        )
-        gone = set(last) - {row["lane"] for row in moved}
-        for lane in gone:
-            # Its epoch is over: another relay has the lane, and sends again what this one has just sent.
-            if self._held.get(lane) == held[lane]:
-                del self._held[lane]
+        epochs = [held[lane] for lane in last]
+        done = (self._owner, list(last), epochs, list(last.values()), *map(list, zip(*noted, strict=True)))
+        try:
+            moved = await self._pool.fetch(self._advancing, *done, str(PATIENCE_MS))
+        except LockNotAvailableError:
+            moved = await self._pool.fetch(ADVANCE_FREE, *done, str(PATIENCE_MS))
+            self._leave_alone(set(last) - {row["lane"] for row in moved})
+        else:
+            # Their epoch is over: another relay has them, and sends again what this one has just sent.
+            gone = set(last) - {row["lane"] for row in moved}
+            self._forget([Held(lane, held[lane]) for lane in gone], ())
         for kind, count in Counter(row["kind"] for row in rows).items():
             PUBLISHED.labels(kind).inc(count)
+
+    def _leave_alone(self, lanes: Iterable[int]) -> None:
+        until = asyncio.get_running_loop().time() + STUCK_SECONDS
+        for lane in lanes:
+            log.warning("a writer keeps a lane locked", extra={"lane": lane})
+            self._stuck[lane] = until
+
+    def _free_to_read(self) -> dict[int, int]:
+        now = asyncio.get_running_loop().time()
+        self._stuck = {lane: until for lane, until in self._stuck.items() if until > now}
+        return {lane: epoch for lane, epoch in self._held.items() if lane not in self._stuck}
 
     async def _connected(self) -> Producer:
         if self._producer is None:

@@ -73,6 +73,10 @@ class Process:
         async with asyncio.timeout(within):
             return await self._process.wait()
 
+    def signal_kill(self) -> None:
+        """SIGKILL; whoever waits for its end reaps it."""
+        os.kill(self.pid, signal.SIGKILL)
+
     async def kill(self) -> None:
         """SIGKILL, and reaped."""
         assert self._process is not None

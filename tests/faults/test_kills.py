@@ -1,0 +1,147 @@
+"""SIGKILL at every named point, servers killed under load, owners that sleep through their lease: nothing lost or doubled."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from outbox.failpoint import FAILPOINTS
+from processors.run import STEP
+from tests.conftest import Stack
+from tests.flow.expected import assert_same
+from tests.flow.service import Process, keeping
+from tests.flow.world import ACCOUNT, World, world
+
+ROLE = {"produce": "ingress", "accept": "processors", "sync": "processors", "apply": "processors", "relay": "relay"}
+CHANGES = 2_000
+KILLED = -9
+
+
+@pytest.fixture
+async def connected(stack: Stack, database: str, prefix: str, tmp_path: Path) -> AsyncIterator[World]:
+    """A world whose processes are not started yet."""
+    async with world(stack, database, prefix, tmp_path) as made:
+        await made.connect()
+        yield made
+
+
+async def assert_whole(made: World) -> None:
+    await made.settled(120)
+    subscriber = await made.subscriber()
+    assert subscriber.breaches == []
+    assert_same(subscriber, made.simulator, ACCOUNT)
+
+
+def role(made: World, failpoint: str) -> Process:
+    process = getattr(made.service, ROLE[failpoint.partition(".")[0]])
+    assert isinstance(process, Process)
+    return process
+
+
+async def test_a_process_killed_at_any_named_point_loses_and_doubles_nothing(connected: World) -> None:
+    """One world, every point in turn, changes flowing all the while; each kill is seen to have happened there."""
+    made = connected
+    await made.service.start()
+    for number, failpoint in enumerate(FAILPOINTS):
+        victim = role(made, failpoint)
+        assert await victim.stop() == 0
+        if failpoint == "sync.between_pages":
+            # More than one transaction holds, so that a page has a middle to die in.
+            for _ in range(2 * STEP):
+                made.simulator.run(ACCOUNT, "item_add", content="one of very many")
+        await victim.start(LIFEOS_FAILPOINT=f"{failpoint}:{1 + number % 2}")
+        mixing = asyncio.create_task(made.simulator.mix(ACCOUNT, CHANGES // len(FAILPOINTS), seed=number))
+        await nudged(made, victim, failpoint)
+        await mixing
+        await victim.start()
+        await victim.ready()
+    await assert_whole(made)
+
+
+async def nudged(made: World, victim: Process, failpoint: str) -> None:
+    """Small changes, one after the other, until the armed process has met its point and died of it."""
+    ending = asyncio.create_task(victim.ended(3600))
+    try:
+        async with asyncio.timeout(30):
+            while not ending.done():
+                made.simulator.run(ACCOUNT, "item_add", content="one more")
+                await asyncio.wait([ending], timeout=0.3)
+    except TimeoutError:
+        raise AssertionError(f"{failpoint} was not met: {await made.state()}") from None
+    assert await ending == KILLED, victim.said()
+
+
+@pytest.mark.parametrize("name", ["ingress", "processors", "relay"])
+async def test_a_process_killed_again_and_again_under_load(connected: World, name: str) -> None:
+    made = connected
+    await made.service.start()
+    victim: Process = getattr(made.service, name)
+    async with keeping(victim) as statuses:
+        for round_ in range(4):
+            await made.simulator.mix(ACCOUNT, CHANGES // 4, seed=round_)
+            await victim.ready()
+            victim.signal_kill()
+            async with asyncio.timeout(10):
+                while len(statuses) <= round_:
+                    await asyncio.sleep(0.01)
+        await assert_whole(made)
+    assert statuses == [KILLED] * 4
+
+
+@pytest.mark.parametrize("name", ["kafka", "postgres"])
+async def test_a_server_killed_under_load_loses_and_doubles_nothing(connected: World, stack: Stack, name: str) -> None:
+    made = connected
+    await made.service.start()
+    server = getattr(stack, name)
+    async with AsyncExitStack() as kept:
+        for process in (made.service.ingress, made.service.processors, made.service.relay):
+            await kept.enter_async_context(keeping(process))
+        mixing = asyncio.create_task(made.simulator.mix(ACCOUNT, CHANGES, seed=11))
+        while made.simulator.holding(ACCOUNT).account.seq < CHANGES // 4:
+            await asyncio.sleep(0.01)
+        await server.kill()
+        await server.start()
+        await mixing
+        await assert_whole(made)
+
+
+async def test_a_paused_owner_that_wakes_commits_nothing(connected: World) -> None:
+    """Processors and relay sleep past every lease while others take over, then wake in the middle of what they did."""
+    made = connected
+    await made.service.start()
+    await made.settled()
+    for name, table in (("processors", "sync_cursors"), ("relay", "outbox_lanes")):
+        sleeper: Process = getattr(made.service, name)
+        made.simulator.run(ACCOUNT, "item_add", content="before the pause")
+        sleeper.pause()
+        heir = made.service.another(name)
+        try:
+            await heir.start()
+            await made.simulator.mix(ACCOUNT, 200, seed=5)
+            await made.settled(60)
+            (before,) = await made.ask(f"select sum(epoch) from {table}")
+            held = await made.ask("select lane, published from outbox_lanes order by lane")
+            history = await made.ask("select count(*), max(version) from sync_history")
+            sleeper.go_on()
+            await awake(sleeper)
+            assert await made.ask("select count(*), max(version) from sync_history") == history
+            assert await made.ask("select lane, published from outbox_lanes order by lane") == held
+            assert (await made.ask(f"select sum(epoch) from {table}"))[0] >= before
+        finally:
+            await sleeper.kill()
+            setattr(made.service, name, heir)
+    await made.simulator.mix(ACCOUNT, 200, seed=6)
+    await assert_whole(made)
+
+
+async def awake(process: Process) -> None:
+    """Returns when it answers again, or has ended because it found itself replaced."""
+    async with asyncio.timeout(30):
+        while process.running:
+            try:
+                await process.metrics()
+                return
+            except OSError:
+                await asyncio.sleep(0.05)
