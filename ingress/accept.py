@@ -126,11 +126,13 @@ class Accept:
         for name, value in scope["headers"]:
             if name in self._wanted:
                 found.setdefault(name, []).append(value)
-        if any(value.lower() != b"identity" for value in found.pop(b"content-encoding", ())):
-            raise Refusal(415, "encoded")
+        for coding in found.pop(b"content-encoding", ()):
+            if coding.lower() != b"identity":
+                raise Refusal(415, "encoded")
         # The protocol has seen to it that the length is one number.
-        if any(int(value) > self._spec.max_body_bytes for value in found.pop(b"content-length", ())):
-            raise Refusal(self._spec.replies.too_large, "too_large")
+        for length in found.pop(b"content-length", ()):
+            if int(length) > self._spec.max_body_bytes:
+                raise Refusal(self._spec.replies.too_large, "too_large")
         return Request(found, await self._body(receive))
 
     async def _body(self, receive: Receive) -> bytes:
