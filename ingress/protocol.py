@@ -198,8 +198,9 @@ class Protocol(HttpToolsProtocol):
     def _linger(self) -> None:
         """Ends our side; the client's is read and thrown away until it ends or the sweep comes by."""
         self._wait_for(_Receiving.NEVER_AGAIN, LINGER_SECONDS)
-        self.flow.resume_reading()
-        self.transport.write_eof()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self.transport.write_eof()
 
 
 def sweep(connections: Iterable[object], now: float) -> None:

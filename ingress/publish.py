@@ -279,13 +279,13 @@ class Publisher:
 
     def _sweep(self) -> None:
         """Ends requests whose time is over. Batches are in flight longer: Kafka may still acknowledge them."""
+        self._sweeper = self._loop.call_later(SWEEP, self._sweep)
         now = self._loop.time()
         while self._tickets and (self._tickets[0].left == 0 or self._tickets[0].deadline <= now):
             ticket = self._tickets.popleft()
             if ticket.left:
                 ticket.fail("deadline")
                 self._open("deadline")
-        self._sweeper = self._loop.call_later(SWEEP, self._sweep)
 
     # Producers come and go.
 

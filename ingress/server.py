@@ -63,8 +63,8 @@ class Server(uvicorn.Server):
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
-        sweep(self.server_state.connections, loop.time())
         self._sweeper = loop.call_later(SWEEP_SECONDS, self._sweep)
+        sweep(self.server_state.connections, loop.time())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """What a signal does: the first begins the drain, a second SIGINT ends it."""

@@ -1,7 +1,10 @@
 """The limits, deadlines and refusals of the public door, over raw sockets."""
 
 import asyncio
+import contextlib
 import logging
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -255,3 +258,27 @@ async def test_a_sender_that_hangs_up_is_noticed(door: Door, app: Echoless) -> N
         connection.reset()
         await asyncio.wait_for(app.hung_up.wait(), 5)
     assert app.bodies == []
+
+
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER that makes closing a reset: no goodbye, whatever was still on its way is lost."""
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_resets_at_any_moment_leave_no_line_in_the_log(
+    door: Door, app: Echoless, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    requests = [*REFUSED.values(), post("/", body=b"ok"), post("/early", body=b"ok"), post("/large"), HEAD, b"", b"P"]
+    for request in requests:
+        for pieces in ([request], [request, request], [request[:-3], request[-3:]], [request, b"GARBAGE\r\n\r\n"]):
+            with socket.create_connection(("127.0.0.1", door.port)) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                for piece in pieces:
+                    with contextlib.suppress(ConnectionError):
+                        client.sendall(piece)
+                        await asyncio.sleep(0)
+    async with door.connect() as connection:
+        await connection.send(post("/"))
+        assert (await connection.respond()).status == 200
+    assert [record.getMessage() for record in caplog.records] == []
