@@ -114,8 +114,11 @@ class Child:
 
     def why(self) -> str:
         """How it ended and the last it said since it was started."""
-        said = "".join(f"\n    {line}" for line in last_lines(self.log, since=self._since)) or "\n    (it said nothing)"
-        return f"{self.name} ended with {describe(self.ended)}. Last lines of {self.log}:{said}"
+        return f"{self.name} ended with {describe(self.ended)}. {self.last_words()}"
+
+    def last_words(self) -> str:
+        said = "".join(f"\n    {line}" for line in last_lines(self.log, since=self._since))
+        return f"Last lines of {self.log}:{said or ' none'}"
 
 
 def describe(status: int | None) -> str:

@@ -84,14 +84,14 @@ def lifeos(name: str, arguments: Iterable[str], log: Path, variables: Mapping[st
     return Child(name, dying_with_parent(command, signal.SIGTERM), log / f"{name}.log", everything)
 
 
-async def once(child: Child, bound: float = 120.0) -> None:
+async def once(child: Child, bound: float = 60.0) -> None:
     """Run `child` to its end. Anything but success is a StackError with its last words."""
     await child.start()
     try:
         async with asyncio.timeout(bound):
             status = await child.wait()
     except TimeoutError:
-        raise StackError(f"{child.name} takes longer than {bound:.0f} s. Its log: {child.log}") from None
+        raise StackError(f"{child.name} takes longer than {bound:.0f} s. {child.last_words()}") from None
     finally:
         await child.stop()
     refused(child)
