@@ -76,6 +76,8 @@ insert into outbox_relays (owner, seen_until) values ($1, now() + $2)
 on conflict (owner) do update set seen_until = excluded.seen_until"""
 SHARE = "select ceil(256.0 / greatest(1, count(*)))::int from outbox_relays where seen_until > now()"
 LEAVE = "delete from outbox_relays where owner = $1 or seen_until < now() - interval '1 minute'"
+ENDING = """
+select extract(epoch from min(leased_until) - now())::float8 from outbox_lanes where owner <> $1 and leased_until > now()"""
 BEHIND = "select coalesce(sum(head - published), 0)::bigint from outbox_lanes"
 
 
@@ -119,14 +121,17 @@ class Relay:
         self._hinted.set()
 
     async def run(self) -> None:
-        """Relays until `stop`, then gives its lanes back."""
-        keepers = [asyncio.create_task(self._keep_lanes()), asyncio.create_task(self._listen())]
+        """Relays until `stop`, then gives its lanes back. Raises what none of its tasks can wait out."""
+        tasks = [asyncio.create_task(work) for work in (self._cycles(), self._keep_lanes(), self._listen())]
         try:
-            await self._cycles()
+            # Only the first ends by itself. If another does, it failed, and without it the relay would just fall silent.
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
         finally:
-            for keeper in keepers:
-                keeper.cancel()
-            await asyncio.gather(*keepers, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._leave()
 
     async def _cycles(self) -> None:
@@ -227,12 +232,15 @@ class Relay:
 
     async def _keep_lanes(self) -> None:
         while True:
+            ending: float | None = None
             try:
                 await self.take_share()
                 OUTBOX_BEHIND.set(await self._pool.fetchval(BEHIND))
+                ending = await self._pool.fetchval(ENDING, self._owner)
             except (*UNAVAILABLE, *TRANSIENT) as error:
                 log.warning("lanes were not renewed", extra={"detail": f"{type(error).__name__}: {error}"[:200]})
-            await asyncio.sleep(RENEW_SECONDS)
+            # A relay that lives renews in time; one that died is followed as soon as its leases end.
+            await asyncio.sleep(RENEW_SECONDS if ending is None else min(RENEW_SECONDS, ending + 0.01))
 
     async def take_share(self) -> None:
         """Renews the lanes held, gives back those beyond its share, and takes free ones up to it."""
@@ -271,12 +279,14 @@ class Relay:
             await lost.wait()
 
     async def _leave(self) -> None:
-        with suppress(*UNAVAILABLE, *TRANSIENT):
+        try:
             held = [Held(lane, epoch) for lane, epoch in self._held.items()]
-            await lease.release(self._pool, LANES, self._owner, held)
-            await self._pool.execute(LEAVE, self._owner)
-        if self._producer is not None:
-            await self._producer.stop()
+            with suppress(*UNAVAILABLE, *TRANSIENT):
+                await lease.release(self._pool, LANES, self._owner, held)
+                await self._pool.execute(LEAVE, self._owner)
+        finally:
+            if self._producer is not None:
+                await self._producer.stop()
 
 
 def _record(row: Row) -> Record:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
+from asyncpg import UndefinedTableError
 
 from outbox.postgres import Pool
 from outbox.relay import Relay
@@ -66,3 +67,15 @@ async def test_a_writer_that_stands_still_before_its_commit_holds_up_no_other_la
 
 async def _lapsed(pool: Pool) -> bool:
     return bool(await pool.fetchval(LAPSED) == [100])
+
+
+async def test_a_relay_that_can_no_longer_keep_its_lanes_ends_instead_of_falling_silent(
+    pool: Pool, database: str, topics: KafkaSettings
+) -> None:
+    relay = Relay(pool, database, topics, "one")
+    task = asyncio.create_task(relay.run())
+    await holds(pool, "one", 256)
+    await pool.execute("alter table outbox_relays rename to somewhere_else")
+    with pytest.raises(UndefinedTableError):
+        await asyncio.wait_for(task, 5)
+    assert await pool.fetchval("select count(*) from outbox_lanes where owner is not null") == 0
