@@ -10,6 +10,9 @@ from schemas.identity import lane
 from schemas.providers import Provider
 from schemas.receipt import Target
 
+LOCK = """
+select from sync_cursors s join integration_connections c on c.tenant_id = s.tenant_id and c.id = s.connection_id
+where c.tenant_id = $1 and c.provider = $2 and c.account = $3 order by s.id for no key update of s"""
 PROFILE = """
 insert into user_profiles (tenant_id, id, name) values ($1, $2, $3)
 on conflict (tenant_id, id) do update set name = excluded.name"""
@@ -51,6 +54,8 @@ async def add(
     is under way loses its fence: it would store a position that skips that read.
     """
     async with pool.acquire() as db, db.transaction():
+        # Cursors before their connection, as a run that halts locks them.
+        await db.execute(LOCK, tenant_id, provider, account)
         await db.execute(PROFILE, tenant_id, profile_id, name)
         connection_id = await db.fetchval(ADD, tenant_id, profile_id, provider, account, lane(provider, account))
         assert isinstance(connection_id, UUID)

@@ -60,7 +60,8 @@ update integration_connections c set status = 'needs_reauthorization', detail = 
 from stopped s where c.tenant_id = s.tenant_id and c.id = s.connection_id"""
 
 NEXT_DUE = """
-select extract(epoch from min(greatest(due_at, leased_until)) - now())::float8, extract(epoch from now() - min(due_at))::float8
+select extract(epoch from min(greatest(due_at, leased_until)) - now())::float8,
+    extract(epoch from now() - min(due_at) filter (where leased_until < now()))::float8
 from sync_cursors where due_at < 'infinity'"""
 
 
@@ -149,6 +150,6 @@ async def progress(connection: Connection, held: Held, step: Progress) -> None:
 
 
 async def next_due(pool: Pool) -> tuple[float | None, float | None]:
-    """Seconds until a cursor may be claimed (negative: overdue), and for how long the oldest has been due; None: no cursor."""
+    """Seconds until a cursor may be claimed, and for how long the oldest that nobody runs has been due. None: there is none."""
     row = await pool.fetchrow(NEXT_DUE)
     return (None, None) if row is None else (row[0], row[1])

@@ -8,6 +8,7 @@ import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -19,7 +20,6 @@ from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
     NoOffsetForPartitionError,
-    ProducerClosed,
     TopicAlreadyExistsError,
     for_code,
 )
@@ -122,13 +122,15 @@ class Producer:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._client.stop()
                 return
-        # `stop` was cut short: nothing would ever end what waits for the batches, the sender and the connections.
-        self._client._message_accumulator.fail_all(ProducerClosed())
+        # `stop` was cut short: end the sender, what waits for its batches, and the connections.
         sender = self._client._sender
         if sender is not None:
             with suppress(TimeoutError, asyncio.CancelledError, KafkaError, OSError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await sender.close()
+        accumulator = self._client._message_accumulator
+        for batch in [*accumulator._pending_batches, *chain(*accumulator._batches.values())]:
+            batch.future.cancel()
         with suppress(TimeoutError, KafkaError, OSError):
             async with asyncio.timeout(STOP_SECONDS):
                 await self._client.client.close()

@@ -33,6 +33,8 @@ ROWS: Final = 5_000
 """Rows of one cycle, shared by the lanes that are behind."""
 LEAST: Final = 20
 """Rows of one lane in a cycle, however many lanes are behind."""
+BYTES: Final = 16 << 20
+"""Bytes of one cycle, shared likewise: what it holds in memory is bounded whatever a row weighs. One row always fits."""
 SEND_SECONDS: Final = 10.0
 """After so long without an acknowledgement the producer is thrown away."""
 BUSY_SECONDS: Final = 0.005
@@ -48,8 +50,10 @@ with behind as (
     from unnest($1::smallint[]) mine(lane) join outbox_lanes l using (lane) where l.head > l.published)
 select o.lane, o.seq, o.kind, o.item_id, o.headers, o.value
 from behind b cross join lateral (
-    select * from outbox o where o.lane = b.lane and o.seq > b.published
+    select o.*, sum(octet_length(o.value)) over (order by o.seq) - octet_length(o.value) as bytes_before
+    from outbox o where o.lane = b.lane and o.seq > b.published
     order by o.seq limit greatest($3, $2 / b.lanes)) o
+where o.bytes_before < $4 / b.lanes
 order by o.lane, o.seq"""
 
 # A writer locks its lanes from its last statement to its commit, so waiting for them is right. One that stands still in
@@ -157,7 +161,7 @@ class Relay:
     async def cycle(self) -> int:
         """Reads, sends and advances once. Returns how many rows were published."""
         held = self._free_to_read()
-        rows = await self._pool.fetch(self._read, list(held), ROWS, LEAST) if held else []
+        rows = await self._pool.fetch(self._read, list(held), ROWS, LEAST, BYTES) if held else []
         if not rows:
             return 0
         with RELAY_CYCLE.time():

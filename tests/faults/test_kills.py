@@ -44,6 +44,7 @@ async def test_a_process_killed_at_any_named_point_loses_and_doubles_nothing(con
     """One world, every point in turn, changes flowing all the while; each kill is seen to have happened there."""
     made = connected
     await made.service.start()
+    await made.settled()
     for number, failpoint in enumerate(FAILPOINTS):
         victim = role(made, failpoint)
         assert await victim.stop() == 0
@@ -77,6 +78,7 @@ async def nudged(made: World, victim: Process, failpoint: str) -> None:
 async def test_a_process_killed_again_and_again_under_load(connected: World, name: str) -> None:
     made = connected
     await made.service.start()
+    await made.settled()
     victim: Process = getattr(made.service, name)
     async with keeping(victim) as statuses:
         for round_ in range(4):
@@ -94,6 +96,7 @@ async def test_a_process_killed_again_and_again_under_load(connected: World, nam
 async def test_a_server_killed_under_load_loses_and_doubles_nothing(connected: World, stack: Stack, name: str) -> None:
     made = connected
     await made.service.start()
+    await made.settled()
     server = getattr(stack, name)
     async with AsyncExitStack() as kept:
         for process in (made.service.ingress, made.service.processors, made.service.relay):
