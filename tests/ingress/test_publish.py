@@ -313,6 +313,24 @@ async def test_a_broker_that_stands_still_is_waited_for_no_longer_than_the_deadl
     assert monotonic() - back < 5
 
 
+async def test_stopping_is_bounded_while_kafka_is_away(stack: Stack, created: KafkaSettings) -> None:
+    publisher = Publisher(created)
+    await publisher.start()
+    senders = Load(publisher)
+    await senders.until(lambda: len(senders.published) > 100)
+    await stack.kafka.kill()
+    await senders.until(lambda: publisher.open)
+    began = monotonic()
+    await publisher.stop()
+    took = monotonic() - began
+    await senders.stop()
+    await stack.kafka.start()
+    print(f"stopped in {took:.2f} s")
+    assert took < 7
+    assert publisher.waiting == (0, 0)
+    assert senders.agrees_with([id for id, _ in await in_topic(created)])
+
+
 async def test_a_refused_batch_costs_its_producer_and_no_more(
     settings: KafkaSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
