@@ -75,6 +75,14 @@ class World:
         finally:
             await db.close()
 
+    async def plant(self, statements: str) -> None:
+        """Statements of a test's own in its database: a trigger that keeps books, or one that raises."""
+        db = await asyncpg.connect(self.database)
+        try:
+            await db.execute(statements)
+        finally:
+            await db.close()
+
     async def settled(self, within: float = 60.0) -> None:
         """Every push is out, accepted deliveries are handled, cursors are read to their end, lanes are published."""
         await self.simulator.quiesce(within)
