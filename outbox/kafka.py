@@ -289,8 +289,9 @@ class Consumer(ConsumerRebalanceListener):
         """Shows the group where it stands. A stale generation is no error: the true offsets are elsewhere."""
         held = {TopicPartition(*p): offset for p, offset in offsets.items() if p in self.held}
         if held:
-            with suppress(CommitFailedError, IllegalStateError, KafkaError):
-                await self._client.commit(held)
+            with suppress(CommitFailedError, IllegalStateError, KafkaError, TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._client.commit(held)
 
     def pause(self, partition: Partition) -> None:
         """Stops fetching a partition that is handled more slowly than it fills."""
