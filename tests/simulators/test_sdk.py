@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
 import httpx
@@ -127,6 +127,29 @@ async def test_lists_come_in_pages_and_filtered(sdk: TodoistAPI, simulator: Simu
         assert sum(len(page) for page in sdk.get_tasks(project_id=home, label="even", limit=7)) == 60
         two = [pages[0][3].id, pages[2][1].id]
         assert [task.id for page in sdk.get_tasks(ids=two) for task in page] == two
+
+    await call(work)
+
+
+async def test_completed_tasks_come_in_pages_by_the_date_of_their_completion(
+    sdk: TodoistAPI, simulator: Simulator
+) -> None:
+    tasks = [simulator.run(ANN, "item_add", content=f"task {number}", priority=3)["id"] for number in range(120)]
+    for id_ in tasks[:110]:
+        simulator.run(ANN, "item_complete", id=id_)
+    now = datetime.now(UTC)
+
+    def work() -> None:
+        def window(**days: int) -> list[list[str]]:
+            since, until = now - timedelta(days=days["since"]), now + timedelta(days=1)
+            pages = sdk.get_completed_tasks_by_completion_date(since=since, until=until, limit=50)
+            return [[task.id for task in page if task.is_completed and task.priority == 3] for page in pages]
+
+        pages = window(since=80)
+        assert [len(page) for page in pages] == [50, 50, 10]
+        assert [id_ for page in pages for id_ in page] == tasks[:110][::-1]
+        with pytest.raises(httpx.HTTPStatusError, match="400"):
+            window(since=100)
 
     await call(work)
 

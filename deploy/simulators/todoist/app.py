@@ -42,7 +42,10 @@ def _endpoint(simulator: Simulator, name: str, handler: rest.Handler) -> Endpoin
             call = rest.Call(
                 request.path_params.get("id", ""), dict(request.query_params), _json_object(body), simulator.now()
             )
-            return handler(holding.account, call)
+            if "invalid_cursor" in hit and "cursor" in call.query:
+                raise invalid("cursor")
+            status, said = handler(holding.account, call)
+            return status, _with_malformed(said, hit) if said else said
 
         return await _answered(simulator, request, name, answer)
 
@@ -117,9 +120,13 @@ def _read(simulator: Simulator, holding: Holding, form: dict[str, str], hit: Hit
     reading: Reading = "full" if said["full_sync"] else "partial"
     holding.meter.count(reading, simulator.limits, simulator.now())
     holding.books.syncs[reading] += 1
+    return _with_malformed(said, hit)
+
+
+def _with_malformed(said: Entity, hit: Hit) -> Entity:
     if "malformed_item" in hit and "items" in said:
         items = said["items"]
-        said["items"] = [malformed(items[0] if items else None), *items[1:]]
+        return said | {"items": [malformed(items[0] if items else None), *items[1:]]}
     return said
 
 

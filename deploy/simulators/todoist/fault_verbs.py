@@ -56,7 +56,7 @@ def push(remote: "Remote", account: str, as_json: bool, /, **given: Any) -> None
 @driving
 def api(remote: "Remote", account: str, as_json: bool, /, kind: str, owner: str | None, **given: Any) -> None:
     """Make API calls fail. KIND: rate_limited, server_error, slow, trickle, broken_json, no_sync_token,
-    invalid_sync_token, full_sync, malformed_item or revoked."""
+    invalid_sync_token, full_sync, invalid_cursor, malformed_item or revoked."""
     present = remote.faults()
     fault = {"kind": kind, "account": owner, **{name: value for name, value in given.items() if value is not None}}
     _show_faults(remote.set_faults(present | {"api": [*present["api"], fault]}), as_json)

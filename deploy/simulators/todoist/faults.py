@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -38,9 +38,18 @@ ApiFaultKind = Literal[
     "no_sync_token",  # /sync answers without its sync_token
     "invalid_sync_token",  # /sync refuses every token but *
     "full_sync",  # /sync answers in full whatever the token
+    "invalid_cursor",  # a list of tasks refuses every page but the first
     "malformed_item",  # the first item of a page is not what the documents promise
     "revoked",  # `status`, 401 by default
 ]
+
+NARROW: Final[dict[ApiFaultKind, str]] = {
+    "no_sync_token": "/api/v1/sync",
+    "invalid_sync_token": "/api/v1/sync",
+    "full_sync": "/api/v1/sync",
+    "invalid_cursor": "/api/v1/tasks",
+}
+"""Faults that mean something on some paths only: calls of others do not use them up."""
 
 
 class ApiFault(_Fault):
@@ -109,6 +118,7 @@ class FaultSwitch:
         return (
             fault.account in (None, account)
             and path.startswith(fault.path)
+            and path.startswith(NARROW.get(fault.kind, ""))
             and self._api_dice.random() < fault.fraction
         )
 

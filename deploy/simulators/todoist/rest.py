@@ -1,17 +1,17 @@
 """The REST paths of API v1: tasks, projects, sections, labels. Pure: each handler turns a call into one command or one read.
 
-The shapes are those the official `todoist-api-python` 4.0 sends and accepts.
+The shapes are those the official `todoist-api-python` 4.0 sends and accepts; completed tasks are in `completed`.
 """
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any, Final
 
-from deploy.simulators.todoist.account import Account, Entity, Kind, invalid
+from deploy.simulators.todoist import completed
+from deploy.simulators.todoist.account import Account, Entity, Kind
 from deploy.simulators.todoist.commands import execute
+from deploy.simulators.todoist.paging import after, cursor, limit, seal
 
 Answer = tuple[int, Any]
 """Status and JSON body; None means an empty body."""
@@ -29,8 +29,6 @@ class Call:
 
 Handler = Callable[[Account, Call], Answer]
 
-PAGE: Final = 50
-LARGEST_PAGE: Final = 200
 RENAMED: Final = {"order": "child_order", "assignee_id": "responsible_uid"}
 
 
@@ -57,9 +55,14 @@ def _list(kind: Kind) -> Handler:
     return lambda account, call: (200, page(account, kind, call.query))
 
 
+def _completed(account: Account, call: Call) -> Answer:
+    return 200, completed.page(account, call.query)
+
+
 ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
     ("GET", "/api/v1/tasks", _list("item")),
     ("POST", "/api/v1/tasks", _make("item_add")),
+    ("GET", "/api/v1/tasks/completed/by_completion_date", _completed),
     ("GET", "/api/v1/tasks/{id}", _get("item")),
     ("POST", "/api/v1/tasks/{id}", _make("item_update")),
     ("DELETE", "/api/v1/tasks/{id}", _do("item_delete")),
@@ -88,14 +91,13 @@ ROUTES: Final[tuple[tuple[str, str, Handler], ...]] = (
 
 def page(account: Account, kind: Kind, query: dict[str, str]) -> Entity:
     """One page of active entities, oldest first. A cursor is good for the same account and parameters only."""
-    limit = _limit(query.get("limit"))
-    seal = _seal(account, kind, query)
-    after = _after(query["cursor"], seal) if query.get("cursor") else None
+    most, sealed = limit(query), seal(account, kind, query)
+    last = after(query, sealed)
     found: list[Entity] = []
-    for entity in _following(account, kind, after):
+    for entity in _following(account, kind, last):
         if _matches(entity, query):
-            if len(found) == limit:
-                return {"results": found, "next_cursor": _cursor(found[-1]["id"], seal)}
+            if len(found) == most:
+                return {"results": found, "next_cursor": cursor(found[-1]["id"], sealed)}
             found.append(shown(entity))
     return {"results": found, "next_cursor": None}
 
@@ -151,30 +153,3 @@ def _following(account: Account, kind: Kind, after: str | None) -> Iterator[Enti
             if entity["id"] == after:
                 break
     yield from entities
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return PAGE
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= LARGEST_PAGE:
-        raise invalid("limit", f"Must be from 1 to {LARGEST_PAGE}")
-    return int(text)
-
-
-def _seal(account: Account, kind: Kind, query: dict[str, str]) -> str:
-    said = sorted((name, value) for name, value in query.items() if name != "cursor")
-    return blake2b(repr((account.user_id, kind, said)).encode(), digest_size=6).hexdigest()
-
-
-def _cursor(last: str, seal: str) -> str:
-    return urlsafe_b64encode(f"{seal}.{last}".encode()).decode()
-
-
-def _after(cursor: str, seal: str) -> str:
-    try:
-        given, _, last = urlsafe_b64decode(cursor).decode().partition(".")
-    except ValueError:
-        raise invalid("cursor") from None
-    if given != seal:
-        raise invalid("cursor")
-    return last
