@@ -3,33 +3,42 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
+from statistics import median
 
 import pytest
 from asyncpg import UndefinedTableError
 
-from outbox.postgres import Pool
+from outbox import lanes, postgres
+from outbox.hint import CHANNEL, Hint
+from outbox.postgres import UNAVAILABLE, Pool
 from outbox.relay import Relay
 from schemas.settings import KafkaSettings
+from tests.conftest import Stack
 from tests.outbox import writers
 from tests.outbox.books import Books, audit, consume, numbered
-from tests.outbox.conditions import holds, until
+from tests.outbox.conditions import drained, holds, until
 
 LANE = "select head, published from outbox_lanes where lane = $1"
+QUIET = """
+select max(query_start) < now() - interval '0.1 s' from pg_stat_activity
+where datname = current_database() and application_name = 'lifeos-relay'"""
 LAPSED = "select array_agg(lane order by lane) from outbox_lanes where leased_until < now()"
 
 
 @asynccontextmanager
 async def running(pool: Pool, database: str, topics: KafkaSettings, owner: str = "one") -> AsyncIterator[Relay]:
-    """A relay in this process, holding all lanes."""
-    relay = Relay(pool, database, topics, owner)
-    task = asyncio.create_task(relay.run())
-    try:
-        await holds(pool, owner, 256)
-        yield relay
-    finally:
-        relay.stop()
-        await task
+    """A relay in this process, with connections of its own, holding all lanes."""
+    async with postgres.pool(database, "relay") as own:
+        relay = Relay(own, database, topics, owner)
+        task = asyncio.create_task(relay.run())
+        try:
+            await holds(pool, owner, 256)
+            yield relay
+        finally:
+            relay.stop()
+            await task
 
 
 async def published(pool: Pool, lane: int, within: float = 10.0) -> float:
@@ -79,3 +88,94 @@ async def test_a_relay_that_can_no_longer_keep_its_lanes_ends_instead_of_falling
     with pytest.raises(UndefinedTableError):
         await asyncio.wait_for(task, 5)
     assert await pool.fetchval("select count(*) from outbox_lanes where owner is not null") == 0
+
+
+async def test_what_one_cycle_holds_in_memory_is_bounded_whatever_a_row_weighs(
+    pool: Pool, database: str, topics: KafkaSettings
+) -> None:
+    ids = await writers.items(pool, (78,), each=24)
+    heavy = {"@type": "Task", "description": "x" * 1_000_000}
+    at = await pool.fetchval("select now()")
+    async with pool.acquire() as db, db.transaction():
+        await lanes.append(db, [replace(writers.made(id, 78, "task", 1, None, at), item=heavy) for id in ids])
+    relay = Relay(pool, database, topics, "one")
+    await relay.take_share()
+    assert [await relay.cycle(), await relay.cycle(), await relay.cycle()] == [17, 7, 0]
+    relay.stop()
+    await relay.run()
+
+
+async def test_a_sleeping_relay_is_woken_by_a_hint(pool: Pool, database: str, topics: KafkaSettings) -> None:
+    ids, books, hint = await writers.items(pool, (78,), each=2), Books(), Hint(pool)
+    async with running(pool, database, topics):
+        await until(partial(_listens, pool), "the relay listens")
+        await writers.commit(pool, books, ids)  # its producer has started after this
+        await published(pool, 78)
+        waited = []
+        for _ in range(5):
+            await until(partial(_asleep, pool), "the relay has looked for the last time and sleeps")
+            await writers.commit(pool, books, ids)
+            hint.ring()
+            waited.append(await published(pool, 78))
+    assert median(waited) < 0.3, "without the hint it looks once a second"
+
+
+async def _listens(pool: Pool) -> bool:
+    return bool(await pool.fetchval("select count(*) from pg_stat_activity where query ilike 'listen %lifeos_outbox%'"))
+
+
+async def _asleep(pool: Pool) -> bool:
+    """Whether no connection of ours asked anything for a tenth of a second."""
+    return bool(await pool.fetchval(QUIET))
+
+
+async def test_many_commits_share_one_hint(pool: Pool, database: str) -> None:
+    hint, heard = Hint(pool), asyncio.Queue[str]()
+    async with postgres.connection(database, "test-hints") as db:
+        await db.add_listener(CHANNEL, lambda *_: heard.put_nowait("hint"))
+        for _ in range(1_000):
+            hint.ring()
+        await asyncio.wait_for(heard.get(), 5)
+        hint.ring()
+        await asyncio.wait_for(heard.get(), 5)
+        assert heard.empty(), "a thousand commits rang once, the one after them once more"
+
+
+async def test_the_relay_goes_on_after_the_broker_was_killed(
+    stack: Stack, pool: Pool, database: str, topics: KafkaSettings
+) -> None:
+    ids, books = await writers.items(pool), Books()
+    async with running(pool, database, topics):
+        await writers.write(pool, books, ids, 2_000)
+        await stack.kafka.kill()
+        await writers.write(pool, books, ids, 2_000)
+        await stack.kafka.start()
+        took = await drained(pool)
+    found = audit(books, await consume(topics, ("task", "collection")), await numbered(pool))
+    print(f"{took:.1f} s after the broker was back: {found}")
+    assert found.flawless
+    assert took < 10
+
+
+async def test_the_relay_goes_on_after_postgresql_was_killed(
+    stack: Stack, pool: Pool, database: str, topics: KafkaSettings
+) -> None:
+    ids, books = await writers.items(pool), Books()
+    async with running(pool, database, topics):
+        await writers.write(pool, books, ids, 2_000)
+        await stack.postgres.kill()
+        await stack.postgres.start()
+        took = await until(partial(_answers, pool), "the pool is whole again")
+        await writers.write(pool, books, ids, 2_000)
+        took = await drained(pool)
+    found = audit(books, await consume(topics, ("task", "collection")), await numbered(pool))
+    print(f"{took:.1f} s after PostgreSQL was back: {found}")
+    assert found.flawless
+    assert took < 10
+
+
+async def _answers(pool: Pool) -> bool:
+    try:
+        return bool(await pool.fetchval("select true"))
+    except UNAVAILABLE:
+        return False
