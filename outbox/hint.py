@@ -22,15 +22,19 @@ class Hint:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._ringing: asyncio.Task[None] | None = None
+        self._asked = False
+        self._tasks: set[asyncio.Task[None]] = set()  # the loop itself keeps only weak references
 
     def ring(self) -> None:
-        if self._ringing is None:
-            self._ringing = asyncio.create_task(self._ring())
+        if not self._asked:
+            self._asked = True
+            task = asyncio.create_task(self._ring())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _ring(self) -> None:
         await asyncio.sleep(DEBOUNCE_SECONDS)
-        self._ringing = None
+        self._asked = False
         try:
             await self._pool.execute(NOTIFY, CHANNEL)
         except (*UNAVAILABLE, *TRANSIENT):
