@@ -12,10 +12,12 @@ from prometheus_client import REGISTRY
 
 import ingress
 from ingress import protocol
+from ingress.accept import Accept
 from ingress.app import application
-from ingress.provider import Replies
+from ingress.provider import Refused, Replies, Reply, Request, Verified
 from ingress.providers import PROVIDERS, todoist
 from ingress.publish import TooLarge, Unavailable
+from ingress.signatures import Keys, prepare
 from schemas.delivery import Delivery
 from schemas.settings import IngressSettings, load
 from tests.contract.test_todoist import SECRET, V6_BODY, V6_SIGNATURE, sign
@@ -133,6 +135,33 @@ async def test_accepted_is_exactly_200_with_nothing_in_it(door: Door, topic: Top
     response = await door.exchange(signed(V6_BODY, ("X-Todoist-Delivery-ID", "abc")))
     assert response == Response(200, {"content-length": "0"}, b"")
     assert [(d.id, d.account, d.event, d.raw) for d in topic.kept] == [("abc", "1", "item:added", V6_BODY)]
+
+
+class Greeting:
+    """A provider that asks who is there, as some do before they deliver."""
+
+    SPEC = todoist.SPEC
+
+    def challenge(self, request: Request) -> Reply | None:
+        return Reply(200, request.body[::-1], b"text/plain; charset=utf-8") if request.body else None
+
+    def verify(self, _: Request, __: Keys) -> Verified | Refused:
+        return Refused("signature_wrong")
+
+    def normalize(self, *_: object) -> Sequence[Delivery]:
+        return ()
+
+
+async def test_a_handshake_is_answered_before_anything_is_verified(door: Door, topic: Topic) -> None:
+    switch.app = Accept(Greeting(), prepare([SECRET]), topic)
+    response = await door.exchange(post("/webhooks/todoist", [], b"hello"))
+    assert (response.status, response.body, response.headers["content-type"]) == (
+        200,
+        b"olleh",
+        "text/plain; charset=utf-8",
+    )
+    assert (await door.exchange(post("/webhooks/todoist"))).status == 401
+    assert topic.kept == []
 
 
 # Bounds.
