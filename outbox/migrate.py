@@ -49,8 +49,8 @@ async def migrate(dsn: str) -> list[str]:
         await db.execute("select pg_advisory_xact_lock($1)", LOCK)
         await db.execute(CREATE)
         applied = {row[0] for row in await db.fetch(APPLIED)}
-        missing = [migration for migration in migrations() if migration.number not in applied]
         _refuse_newer(max(applied, default=0))
+        missing = [migration for migration in migrations() if migration.number not in applied]
         for migration in missing:
             await db.execute(migration.sql)
             await db.execute(RECORD, migration.number, migration.name)
@@ -60,11 +60,13 @@ async def migrate(dsn: str) -> list[str]:
 
 def _refuse_newer(at: int) -> None:
     if at > len(migrations()):
-        raise SchemaDrift(f"the database is at version {at}, newer than this code ({len(migrations())})")
+        ours = len(migrations())
+        raise SchemaDrift(f"the database is at version {at}, newer than this code ({ours}): deploy the newer version")
 
 
 async def check(db: "Connection | Pool") -> None:
     """Raises `SchemaDrift` unless the database is exactly at this version."""
     at = await db.fetchval(NEWEST) if await db.fetchval(EXISTS) else 0
-    if at != len(migrations()):
+    _refuse_newer(at)
+    if at < len(migrations()):
         raise SchemaDrift(f"the database is at version {at}, this code needs {len(migrations())}: run lifeos migrate")
