@@ -160,8 +160,13 @@ async def _ingress(settings: IngressSettings) -> None:
     async with serving(settings.ops_listen, readiness):
         starting = asyncio.create_task(start())
         gc.freeze()
+
+        def drain() -> None:
+            starting.cancel()
+            set_ready(False)
+
         try:
-            await serve(app, settings.listen, draining=lambda: set_ready(False))
+            await serve(app, settings.listen, draining=drain)
         finally:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
