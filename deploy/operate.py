@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -20,6 +20,7 @@ T = TypeVar("T")
 S = TypeVar("S", KafkaSettings, DatabaseSettings, ConnectSettings)
 
 OUTCOMES: tuple[AcceptOutcome, ...] = ("wanted", "unmatched", "parked")
+HEADINGS = ("accepted", "outcome", "delivery", "event", "account", "stands at")
 
 
 def _ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
@@ -127,7 +128,7 @@ def deliveries(
     if as_json:
         _json_lines(rows)
     elif rows:
-        _table(rows)
+        _show(rows)
     else:
         click.echo(f"no deliveries in the last {hours:g} hours that match")
 
@@ -139,18 +140,13 @@ def _json_lines(rows: Iterable[dict[str, Any]]) -> None:
         click.echo(orjson.dumps(row, default=str).decode())
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> None:
-    """One line each, the delivery id whole; on a terminal its right edge cuts what does not fit."""
-    headings = ("accepted", "outcome", "delivery", "event", "account", "stands at")
-    lines = [headings, *(_cells(row) for row in rows)]
+def _table(rows: Sequence[dict[str, Any]], columns: int | None) -> Iterator[str]:
+    """One line each, the delivery id whole; where there are only so many columns, the right edge cuts what is beyond."""
+    lines = [HEADINGS, *(_cells(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for number, line in enumerate(lines):
+    for line in lines:
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        shown = _cut(text)
-        if number == 0:
-            click.secho(shown, bold=True)
-        else:
-            click.echo(shown.replace(line[1], click.style(line[1], fg=_colour(rows[number - 1])), 1))
+        yield text if columns is None or len(text) <= columns else text[: columns - 1] + "…"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -162,15 +158,13 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     return when, became, row["delivery_id"], row["event"], row["account"], place
 
 
-def _colour(row: dict[str, Any]) -> str | None:
-    return {"unmatched": "yellow", "parked": "red"}.get(row["outcome"], "green" if row["synced"] else None)
-
-
-def _cut(text: str) -> str:
-    if not sys.stdout.isatty():
-        return text
-    columns = shutil.get_terminal_size().columns
-    return text if len(text) <= columns else text[: columns - 1] + "…"
+def _show(rows: Sequence[dict[str, Any]]) -> None:
+    heading, *lines = _table(rows, shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+    click.secho(heading, bold=True)
+    for row, line in zip(rows, lines, strict=True):
+        colour = {"unmatched": "yellow", "parked": "red"}.get(row["outcome"], "green" if row["synced"] else None)
+        became = _cells(row)[1]
+        click.echo(line.replace(became, click.style(became, fg=colour), 1))
 
 
 # tail ----------------------------------------------------------------------------------------------------------------

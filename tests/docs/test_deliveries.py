@@ -1,0 +1,52 @@
+"""What `lifeos deliveries` prints is what the README shows, on any screen one line per delivery."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from deploy.operate import _table
+from tests.docs.pages import README, blocks, text
+
+
+def receipt(at: str, delivery: str, event: str, offset: int, *, synced: bool = True, **more: Any) -> dict[str, Any]:
+    """A receipt as the database gives it."""
+    return {
+        "accepted_at": datetime.fromisoformat(f"2026-11-22T{at}").replace(tzinfo=UTC),
+        "outcome": "wanted",
+        "synced": synced,
+        "reason": None,
+        "delivery_id": delivery,
+        "event": event,
+        "account": "2671355",
+        "topic": "webhooks.todoist",
+        "partition": 0,
+        "offset": offset,
+        **more,
+    }
+
+
+ROWS = [
+    receipt("16:46:48", "80436e18-0a69-4339-bf81-cc2c9de1f4a6", "item:added", 104, synced=False),
+    receipt("16:46:47", "c2b9546e-0f02-40f3-adb7-f1d5cbf15150", "unknown", 103),
+    receipt("16:46:47", "e3e70682-c209-4cac-a29f-6fbed82c07cd", "item:added", 102),
+]
+
+
+def test_the_readme_shows_what_is_printed() -> None:
+    (shown,) = [block for block in blocks(text(README), "console") if "deliveries" in block]
+    assert "\n".join(_table(ROWS, None)) + "\n" in shown
+
+
+def test_eighty_columns_hold_every_delivery_id_whole_on_a_line_of_its_own() -> None:
+    unmatched = receipt("16:46:40", ROWS[0]["delivery_id"], "section:unarchived", 90, synced=False, outcome="unmatched")
+    parked = unmatched | {"outcome": "parked", "reason": "undecodable", "event": "unknown"}
+    for rows in (ROWS, [*ROWS, unmatched], [*ROWS, parked]):
+        _, *lines = _table(rows, 80)
+        assert len(lines) == len(rows)
+        assert max(map(len, lines)) <= 80
+        assert [re.findall(r"[0-9a-f-]{36}", line) for line in lines] == [[row["delivery_id"]] for row in rows]
+
+
+def test_what_does_not_fit_is_seen_to_be_cut() -> None:
+    assert all(line.endswith("…") for line in _table(ROWS, 80))
+    assert not any("…" in line for line in _table(ROWS, 120))
