@@ -13,7 +13,6 @@ from typing import Any, Final, TypeVar
 from outbox import commit, connections, offsets, parked
 from outbox.commit import Batch
 from outbox.kafka import Consumer, Partition
-from outbox.lease import FenceLost
 from outbox.offsets import Position
 from outbox.postgres import BAD_DATA, TRANSIENT, UNAVAILABLE, Pool
 from outbox.vault import Vault
@@ -36,6 +35,8 @@ POLL_SECONDS: Final = 0.5
 ATTEMPTS: Final = 3
 """Failures of a single delivery after which it is parked."""
 TRANSACTION_ATTEMPTS: Final = 5
+ID_BYTES: Final = 200
+"""What is kept of a parked delivery's id. An index entry of `receipts` holds 2,704 bytes at most."""
 
 
 class Consume:
@@ -89,15 +90,9 @@ class Consume:
         if position is None:
             return
         fresh = [r for r in records if position.next_offset is None or r.offset >= position.next_offset]
-        try:
-            if fresh:
-                await self._accept_or_split(position, fresh)
-                self._moved[partition] = fresh[-1].offset + 1
-        except FenceLost as lost:
-            if self._positions.get(partition) is position:
-                raise
-            # Kafka has given the partition to another member meanwhile, who handles these records.
-            log.info("batch was fenced out", extra={"topic": partition[0], "partition": partition[1], "detail": str(lost)})
+        if fresh:
+            await self._accept_or_split(position, fresh)
+            self._moved[partition] = fresh[-1].offset + 1
 
     async def _accept_or_split(self, position: Position, records: Sequence[Any]) -> None:
         try:
@@ -226,6 +221,9 @@ def _set_aside(position: Position, record: Any, reason: ParkReason, detail: str)
 
 
 def _id(record: Any) -> str:
-    """The delivery id that the record's headers name; its place where they name none."""
-    named = dict(record.headers).get("ce_id", b"")
-    return named.decode("ascii", "replace").replace("\0", "") or f"offset-{record.offset}"
+    """The delivery id that the record's headers name, cut to what can be stored; its place where they name none.
+
+    Total: a header may lack its value, and what is parked because of its id must not fail again because of it.
+    """
+    named = dict(record.headers).get("ce_id") or b""
+    return named[:ID_BYTES].decode("ascii", "replace").replace("\0", "") or f"offset-{record.offset}"
