@@ -225,7 +225,8 @@ class OneRun:
 def _run(work: Work) -> Run:
     run_id = uuid4()
     pushed = work.wanted > work.done
-    found_by: FoundBy = "full" if work.position is None else "push" if pushed else "poll"
+    in_full = work.position is None or work.full_run is not None
+    found_by: FoundBy = "full" if in_full else "push" if pushed else "poll"
     return Run(
         run_id=run_id,
         tenant_id=work.tenant_id,
