@@ -55,6 +55,7 @@ class OneRun:
         self._run = _run(work)
         self._position = work.position
         self._full_run = work.full_run
+        self._started_over = False
         self._counts: Counter[str] = Counter()
 
     async def to_its_end(self, client: httpx.AsyncClient, base_url: str) -> None:
@@ -74,6 +75,9 @@ class OneRun:
                 case Page():
                     await self._store(answer)
                     more = answer.more
+                case Expired() if self._started_over:
+                    await self.fail(RetryAfter(f"{answer.why}, again after starting over"))
+                    return
                 case Expired():
                     self._start_over(answer)
                 case RetryAfter() | Reauthorize():
@@ -110,9 +114,12 @@ class OneRun:
         )
 
     def _start_over(self, expired: Expired) -> None:
-        """Forgets the position, so that the next fetch reads everything."""
+        """Forgets the position, so that the next fetch reads everything. Once in a run: a second time is a failure.
+
+        A provider that refuses a position in the middle of every full read would be asked for ever, without a pause.
+        """
         log.info("position expired", extra={"cursor_id": self._work.held.key, "detail": expired.why})
-        self._position, self._full_run = None, None
+        self._position, self._full_run, self._started_over = None, None, True
 
     async def _store(self, page: Page) -> None:
         """Commits a page in steps. Only the last one moves the cursor: a page is stored whole or fetched again."""
