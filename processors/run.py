@@ -187,7 +187,7 @@ class OneRun:
         """Deletes what the full read did not show and would have shown, then ends the run."""
 
         def decide(known: dict[UUID, Mapping], clock: Clock) -> Plan:
-            return sweep(self._run, [held for held in known.values() if self._reader.shown(held)], clock)
+            return sweep(self._run, [held for held in known.values() if self._reader.shown(held, clock.now)], clock)
 
         while (await self._apply(Step(decide, sweep=full_run))).known:
             reach("sync.between_pages")

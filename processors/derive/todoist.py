@@ -5,7 +5,7 @@ Source of the objects: https://developer.todoist.com/api/v1/ (providers.md §3.5
 """
 
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -32,6 +32,10 @@ The API's 4 is "p1" in the apps and its 1, the default, means that nobody chose 
 MAX_SNAPSHOT_BYTES: Final = 256 << 10
 """The hard limit of a change (DESIGN.md §4). Todoist's own limits (16 KiB of description) are far below it."""
 
+SURELY_SHOWN: Final = timedelta(days=87)
+"""Inside the time over which a full read asks for completed tasks, with a day to spare: clocks differ, and the sweep
+that asks comes after the read, never before it."""
+
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATE_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
 
@@ -57,13 +61,17 @@ def derive(resource: Resource, value: object, ids: Ids) -> Observed | Rejected:
     return Observed(kind, external_id, item, snapshot)
 
 
-def shown(mapping: Mapping) -> bool:
-    """Whether a full read would show this item if it still existed.
+def shown(mapping: Mapping, now: datetime) -> bool:
+    """Whether a full read that began at or before `now` would show this item if it still existed. `now` is aware, UTC.
 
-    A full read lists what is active: no completed task, no archived project or section. When one of those is missing
-    from it, that says nothing; an incremental read shows it when it changes.
+    It shows what is active, and the tasks completed within `SURELY_SHOWN`; of those, one that is missing is gone. A task
+    completed before that (or we know not when) may exist without being shown, so its absence says nothing; the same
+    goes for archived projects and sections, which it does not ask for. An incremental read shows them when they change.
     """
-    return mapping.snapshot.get("progress") != "completed" and not mapping.snapshot.get("archived")
+    if mapping.snapshot.get("progress") == "completed":
+        at = mapping.snapshot.get("progressUpdated")
+        return at is not None and now - SURELY_SHOWN <= datetime.fromisoformat(at) <= now
+    return not mapping.snapshot.get("archived")
 
 
 _KIND: Final[dict[Resource, Kind]] = {

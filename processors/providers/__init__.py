@@ -37,8 +37,8 @@ class Reader(Protocol):
         """One page of changes since a position, or of everything. What an answer means is decided by its `classify`."""
         ...
 
-    def shown(self, mapping: Mapping) -> bool:
-        """Whether a full read would show this item if it still existed; only then does its absence mean anything."""
+    def shown(self, mapping: Mapping, now: datetime) -> bool:
+        """Whether a full read that ends `now` would show this item if it still existed; else its absence means nothing."""
         ...
 
 

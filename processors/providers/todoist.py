@@ -1,4 +1,8 @@
-"""Todoist: one page of changes from the Sync API v1 (https://developer.todoist.com/api/v1/, providers.md §3.5)."""
+"""Todoist: one page of changes, from the Sync API v1 (https://developer.todoist.com/api/v1/, providers.md §3.5).
+
+`/sync` in full shows what is active; the completed tasks of a full read come from `tasks/completed/by_completion_date`.
+`todoist_position` says in which order, and where a read goes on that was cut short.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -14,6 +18,16 @@ from processors.derive import todoist as derive
 from processors.derive.ids import Ids
 from processors.derive.todoist import shown
 from processors.providers.access import Access
+from processors.providers.todoist_position import (
+    MARK,
+    Completed,
+    Everything,
+    Following,
+    Position,
+    Since,
+    begin,
+    parse,
+)
 from schemas.outcome import Expired, Fetching, Reauthorize, RetryAfter
 from schemas.plan import Observed, Page, Rejected
 from schemas.providers import Provider
@@ -35,8 +49,8 @@ DEADLINE: Final = 20.0
 MAX_BODY: Final = 64 << 20
 """Bytes of an answer, unpacked. A full read of the largest plan is about a tenth of it."""
 
-STALE: Final = timedelta(minutes=1)
-"""A full read may be served from a copy; older than this, an incremental call has to follow at once."""
+PAGE: Final = 200
+"""Completed tasks of one page; the most that may be asked for."""
 
 MAX_WAIT: Final = timedelta(hours=1)
 """Limits are counted over 15 minutes; nothing an answer says may silence a cursor for longer than this."""
@@ -63,31 +77,47 @@ async def fetch(
     *,
     deadline: float = DEADLINE,
 ) -> Page | Fetching:
-    """The changes since `position`; everything there is when it is None. `now` is aware.
+    """The changes since `position`; the first page of everything there is when it is None. `now` is aware, UTC.
 
-    `Page.full` is what the answer says, whatever was asked: the API may answer any call with a full read, which replaces
-    what is held. Raises nothing that the network or the provider can cause.
+    The API may answer any call for changes with a full read, which replaces what is held: `Page.full` is what it says,
+    whatever was asked. Raises nothing that the network or the provider can cause.
     """
-    answer = await _call(client, access, position, deadline)
-    outcome = answer if isinstance(answer, RetryAfter) else await _read(answer, position, ids, now)
+    place = _place(position)
+    if place is None:
+        return Expired("the stored position is none that is known here")
+    answer = await _call(client, access, place, deadline)
+    outcome = answer if isinstance(answer, RetryAfter) else await _read(answer, place, ids, now)
     PROVIDER_CALLS.labels(NAME, _word(outcome)).inc()
     return outcome
 
 
-async def _read(answer: Answer, position: str | None, ids: Ids, now: datetime) -> Page | Fetching:
-    refused = classify(answer, incremental=position is not None, now=now)
+def _place(text: str | None) -> Position | None:
+    try:
+        return parse(text)
+    except ValueError:
+        return None
+
+
+async def _read(answer: Answer, place: Position, ids: Ids, now: datetime) -> Page | Fetching:
+    refused = classify(answer, incremental=_may_expire(place), now=now)
     if refused is not None:
         return refused
     if len(answer.body) > OFF_LOOP:
-        return await asyncio.to_thread(_page, answer.body, position, ids, now)
-    return _page(answer.body, position, ids, now)
+        return await asyncio.to_thread(_page, answer.body, place, ids, now)
+    return _page(answer.body, place, ids, now)
+
+
+def _may_expire(place: Position) -> bool:
+    """Whether the question itself holds something that Todoist may have forgotten: a sync token, or a page's cursor."""
+    return isinstance(place, Since | Following) or (isinstance(place, Completed) and place.cursor is not None)
 
 
 def classify(answer: Answer, *, incremental: bool, now: datetime) -> Fetching | None:
     """What an answer means for the run; None when it is a success. The only place that knows Todoist's status codes.
 
-    A refused `sync_token` has no documented answer (providers.md §3.5), so any other 4xx to a call that sent one counts
-    as that; a 4xx to a full read leaves nothing to start over with, and is tried again later.
+    `incremental`: a sync token or a page's cursor was sent. What a refused one is answered with is not documented
+    (providers.md §3.5), so any other 4xx counts as that; without one there is nothing to start over, and it is tried
+    again later.
     """
     status = answer.status
     if status == 200:
@@ -97,16 +127,14 @@ def classify(answer: Answer, *, incremental: bool, now: datetime) -> Fetching | 
     if status == 429:
         return RetryAfter("Todoist answered 429: too many calls", _retry_at(answer, now))
     if 400 <= status < 500 and status != 408 and incremental:
-        return Expired(f"Todoist answered {status} to the sync token")
+        return Expired(f"Todoist answered {status} to a position it gave")
     return RetryAfter(f"Todoist answered {status}")
 
 
-async def _call(
-    client: httpx.AsyncClient, access: Access, position: str | None, deadline: float
-) -> Answer | RetryAfter:
+async def _call(client: httpx.AsyncClient, access: Access, place: Position, deadline: float) -> Answer | RetryAfter:
     """The exchange itself. An error is told by its type alone: its text may quote the request, token included."""
     try:
-        async with asyncio.timeout(deadline), client.stream("POST", **_request(access, position)) as response:
+        async with asyncio.timeout(deadline), client.stream(**_request(access, place)) as response:
             body = await _bounded(response)
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError, OSError) as error:
         return RetryAfter(f"Todoist could not be asked: {type(error).__name__}")
@@ -115,15 +143,20 @@ async def _call(
     return Answer(response.status_code, response.headers, body)
 
 
-def _request(access: Access, position: str | None) -> dict[str, Any]:
-    return {
-        "url": f"{access.base_url}/api/v1/sync",
-        "headers": {"Authorization": f"Bearer {access.token}"},
-        "data": {
-            "sync_token": "*" if position is None else position,
-            "resource_types": orjson.dumps(derive.RESOURCES).decode(),
-        },
-    }
+def _request(access: Access, place: Position) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {access.token}"}
+    match place:
+        case Completed():
+            url = f"{access.base_url}/api/v1/tasks/completed/by_completion_date"
+            asked = {"since": place.since, "until": place.until, "limit": str(PAGE)}
+            cursor = {"cursor": place.cursor} if place.cursor else {}
+            return {"method": "GET", "url": url, "headers": headers, "params": asked | cursor}
+        case Everything() | Since() | Following():
+            url = f"{access.base_url}/api/v1/sync"
+            token = "*" if isinstance(place, Everything) else place.token
+            form = {"sync_token": token, "resource_types": orjson.dumps(derive.RESOURCES).decode()}
+            return {"method": "POST", "url": url, "headers": headers, "data": form}
+    assert_never(place)
 
 
 async def _bounded(response: httpx.Response) -> bytes | None:
@@ -136,27 +169,48 @@ async def _bounded(response: httpx.Response) -> bytes | None:
     return bytes(body)
 
 
-def _page(body: bytes, position: str | None, ids: Ids, now: datetime) -> Page | RetryAfter:
+def _page(body: bytes, place: Position, ids: Ids, now: datetime) -> Page | RetryAfter:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         return RetryAfter("Todoist's answer is not JSON")
-    if wrong := _wrong(answer):
+    if wrong := _wrong_list(answer, place) if isinstance(place, Completed) else _wrong(answer):
         return RetryAfter(f"Todoist's answer is not what its documents promise: {wrong}")
-    full, token = answer["full_sync"], answer["sync_token"]
+    return _completed_page(answer, place, ids) if isinstance(place, Completed) else _sync_page(answer, place, ids, now)
+
+
+def _sync_page(answer: dict[str, Any], place: Everything | Since | Following, ids: Ids, now: datetime) -> Page:
+    """A page of `/sync`. One in full begins a full read; the last part of a full read ends it."""
+    observed, rejected = _derived(answer, ids)
+    last_part, token = isinstance(place, Following), answer["sync_token"]
+    if answer["full_sync"]:
+        after = begin(token, now, follow=not last_part)
+        return Page(observed, rejected, after.text(), more=True, full=True)
+    return Page(observed, rejected, token, more=False, full=last_part, continues=last_part)
+
+
+def _completed_page(answer: dict[str, Any], place: Completed, ids: Ids) -> Page:
+    """A page of completed tasks: the same objects as the `items` of `/sync`.
+
+    After the last one, what changed while they were read. Without that, a task reopened meanwhile would be in no part
+    and count as deleted; and the first part may have been served from an old copy (providers.md §3.5).
+    """
+    observed, rejected = _derived({"items": answer["items"]}, ids)
+    cursor: str | None = answer.get("next_cursor")
+    if cursor is None and not place.follow:
+        return Page(observed, rejected, place.token, more=False, full=True, continues=True)
+    after = place.model_copy(update={"cursor": cursor}) if cursor else Following(token=place.token)
+    return Page(observed, rejected, after.text(), more=True, full=True, continues=True)
+
+
+def _derived(answer: dict[str, Any], ids: Ids) -> tuple[list[Observed], list[Rejected]]:
     derived = [derive.derive(name, value, ids) for name in derive.RESOURCES for value in answer.get(name, ())]
-    return Page(
-        observed=[item for item in derived if isinstance(item, Observed)],
-        rejected=[item for item in derived if isinstance(item, Rejected)],
-        position=token,
-        # A token we have just used would only bring the same answer again.
-        more=full and token != position and _stale(answer.get("full_sync_date_utc"), now),
-        full=full,
-    )
+    observed = [item for item in derived if isinstance(item, Observed)]
+    return observed, [item for item in derived if isinstance(item, Rejected)]
 
 
 def _wrong(answer: object) -> str | None:
-    """The first thing that is wrong with the envelope.
+    """The first thing that is wrong with the envelope of `/sync`.
 
     In a full read every array has to be there: what it does not show counts as deleted. An incremental answer may leave
     out what has no changes.
@@ -164,7 +218,7 @@ def _wrong(answer: object) -> str | None:
     if not isinstance(answer, dict):
         return "not an object"
     token, full = answer.get("sync_token"), answer.get("full_sync")
-    if not isinstance(token, str) or not token or "\0" in token:
+    if not isinstance(token, str) or not token or "\0" in token or token.startswith(MARK):
         return "sync_token is missing or not text"
     if not isinstance(full, bool):
         return "full_sync is missing or neither true nor false"
@@ -172,16 +226,20 @@ def _wrong(answer: object) -> str | None:
     return next((f"{n} is not an array" for n in derive.RESOURCES if not _is_array(answer.get(n, absent))), None)
 
 
+def _wrong_list(answer: object, place: Completed) -> str | None:
+    """The first thing that is wrong with the envelope of completed tasks. The last page may leave `next_cursor` out."""
+    if not isinstance(answer, dict):
+        return "not an object"
+    if not _is_array(answer.get("items")):
+        return "items is not an array"
+    cursor = answer.get("next_cursor")
+    if cursor is not None and (not isinstance(cursor, str) or not cursor):
+        return "next_cursor is not text"
+    return "next_cursor leads to the same page" if cursor and cursor == place.cursor else None
+
+
 def _is_array(value: object) -> bool:
     return isinstance(value, list | tuple)
-
-
-def _stale(text: object, now: datetime) -> bool:
-    try:
-        at = datetime.fromisoformat(text) if isinstance(text, str) else now
-    except ValueError:
-        return False
-    return now - (at if at.tzinfo else at.replace(tzinfo=UTC)) > STALE
 
 
 def _retry_at(answer: Answer, now: datetime) -> datetime | None:

@@ -1,5 +1,6 @@
 """Todoist's objects become JSCalendar tasks (RFC 8984) and collections; whatever else comes is rejected by name."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.derive.ids import Ids
-from processors.derive.todoist import MAX_SNAPSHOT_BYTES, PRIORITY, RESOURCES, Resource, derive, shown
+from processors.derive.todoist import (
+    MAX_SNAPSHOT_BYTES,
+    PRIORITY,
+    RESOURCES,
+    SURELY_SHOWN,
+    Resource,
+    derive,
+    shown,
+)
+from processors.providers.todoist_position import LOOK_BACK
 from schemas.item import Collection, Task
 from schemas.plan import Mapping, Observed, Rejected
 
@@ -278,10 +288,27 @@ def test_every_json_value_ends_as_an_item_or_a_rejection_that_can_be_stored(reso
             assert "\0" not in outcome.detail + (outcome.external_id or "")
 
 
+NOON = datetime(2026, 5, 5, 12, tzinfo=UTC)
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
-    [({}, True), ({"progress": "completed"}, False), ({"archived": True}, False), ({"archived": False}, True)],
+    [
+        ({}, True),
+        ({"archived": True}, False),
+        ({"archived": False}, True),
+        ({"progress": "needs-action"}, True),
+        ({"progress": "completed"}, False),
+        ({"progress": "completed", "progressUpdated": "2026-05-05T11:59:59.1234Z"}, True),
+        ({"progress": "completed", "progressUpdated": "2026-05-05T12:00:01Z"}, False),
+        ({"progress": "completed", "progressUpdated": "2026-02-07T12:00:00Z"}, True),
+        ({"progress": "completed", "progressUpdated": "2026-02-07T11:59:59Z"}, False),
+    ],
 )
-def test_a_full_read_shows_what_is_active(fields: dict[str, Any], expected: bool) -> None:
+def test_a_full_read_shows_what_is_active_and_what_was_completed_lately(fields: dict[str, Any], expected: bool) -> None:
     mapping = Mapping(UUID(int=1), "task", "1", 1, {"title": "x"} | fields, deleted=False)
-    assert shown(mapping) is expected
+    assert shown(mapping, NOON) is expected
+
+
+def test_whatever_is_said_to_be_shown_was_asked_for_although_clocks_differ_and_a_read_takes_its_time() -> None:
+    assert timedelta(days=1) <= LOOK_BACK - SURELY_SHOWN

@@ -13,6 +13,8 @@ from uuid import UUID
 import httpx
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -22,6 +24,18 @@ from starlette.routing import Route
 from processors.derive.ids import Ids
 from processors.providers import BY_NAME, PROVIDERS, Access
 from processors.providers.todoist import MAX_BODY, Answer, classify, fetch
+from processors.providers.todoist_position import (
+    LOOK_AHEAD,
+    LOOK_BACK,
+    MARK,
+    VERSION,
+    Completed,
+    Everything,
+    Following,
+    Since,
+    begin,
+    parse,
+)
 from schemas.outcome import Expired, Fetching, Reauthorize, RetryAfter
 from schemas.plan import Page
 from schemas.providers import PROVIDERS as NAMES
@@ -38,21 +52,28 @@ EMPTY: dict[str, Any] = {
     "labels": [],
 }
 FULL = EMPTY | {"full_sync": True, "full_sync_date_utc": "2026-05-05T11:59:30Z"}
+WINDOW = {"since": "2026-02-06T12:00:00Z", "until": "2026-05-06T12:00:00Z", "limit": "200"}
+
+COMPLETED = begin("t1", NOW, follow=True)
+SECOND_PAGE = COMPLETED.model_copy(update={"cursor": "a.b"})
+FOLLOWING = Following(token="t1")
+PARTS: tuple[Completed | Following, ...] = (COMPLETED, SECOND_PAGE, FOLLOWING)
 
 
 class Todoist:
-    """Answers `/api/v1/sync` with what it was told to, and remembers what it was asked."""
+    """Answers every question with what it was told to, and remembers what it was asked."""
 
     def __init__(self, content: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self._body = content if isinstance(content, bytes) else orjson.dumps(content)
         self._status = status
         self._headers = headers
         self.asked: list[tuple[dict[str, str], str]] = []
-        self._app = Starlette(routes=[Route("/api/v1/sync", self._sync, methods=["POST"])])
+        completed = Route("/api/v1/tasks/completed/by_completion_date", self._answer, methods=["GET"])
+        self._app = Starlette(routes=[Route("/api/v1/sync", self._answer, methods=["POST"]), completed])
 
-    async def _sync(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response:
         form = dict(parse_qsl((await request.body()).decode()))
-        self.asked.append((form, request.headers["authorization"]))
+        self.asked.append((form or dict(request.query_params), request.headers["authorization"]))
         return Response(self._body, self._status, self._headers)
 
     async def fetch(self, position: str | None = "t0") -> Page | Fetching:
@@ -114,21 +135,130 @@ async def test_an_answer_is_a_full_read_when_it_says_so_whatever_was_asked(posit
     assert not (await page(EMPTY, position)).full
 
 
+@pytest.mark.parametrize("position", [None, "t0", "t1"])
+async def test_a_full_answer_begins_a_full_read_that_goes_on_with_what_is_completed(position: str | None) -> None:
+    shown = await page(FULL, position)
+    assert (shown.position, shown.more, shown.full, shown.continues) == (COMPLETED.text(), True, True, False)
+
+
+@pytest.mark.parametrize("cursor", [None, "a.b"])
+async def test_completed_tasks_are_asked_for_by_the_same_window_on_every_page(cursor: str | None) -> None:
+    todoist = Todoist({"items": []})
+    position = begin("t1", NOW, follow=True).model_copy(update={"cursor": cursor}).text()
+    await todoist.fetch(position)
+    [(query, authorization)] = todoist.asked
+    assert query == WINDOW | ({"cursor": cursor} if cursor else {})
+    assert authorization == "Bearer secret-token"
+
+
+def test_the_window_is_never_longer_than_three_months() -> None:
+    window = LOOK_BACK + LOOK_AHEAD
+    assert window == timedelta(days=28 + 31 + 30)  # from the first of February on
+
+
+async def test_a_page_of_completed_tasks_shows_them_and_leads_to_the_next() -> None:
+    items = [{"id": "1", "content": "Milk", "checked": True, "completed_at": "2026-05-01T08:00:00Z"}, {"id": "2"}]
+    shown = await page({"items": items, "next_cursor": "a.b", "projects": [{"id": "1", "name": "x"}]}, COMPLETED.text())
+    assert [(o.external_id, o.snapshot and o.snapshot["progress"]) for o in shown.observed] == [("1", "completed")]
+    assert [r.external_id for r in shown.rejected] == ["2"]
+    assert (shown.position, shown.more, shown.full, shown.continues) == (SECOND_PAGE.text(), True, True, True)
+
+
+@pytest.mark.parametrize("position", [COMPLETED.text(), SECOND_PAGE.text()])
+@pytest.mark.parametrize("end", [{}, {"next_cursor": None}])
+async def test_after_the_last_page_of_them_comes_what_changed_meanwhile(position: str, end: dict[str, Any]) -> None:
+    shown = await page({"items": []} | end, position)
+    assert (shown.position, shown.more, shown.full, shown.continues) == (FOLLOWING.text(), True, True, True)
+
+
+async def test_what_changed_meanwhile_is_the_last_part_and_ends_with_a_bare_token() -> None:
+    todoist = Todoist(EMPTY | {"sync_token": "t2", "items": [{"id": "1", "content": "Reopened"}]})
+    shown = await todoist.fetch(FOLLOWING.text())
+    assert isinstance(shown, Page)
+    assert [o.external_id for o in shown.observed] == ["1"]
+    assert (shown.position, shown.more, shown.full, shown.continues) == ("t2", False, True, True)
+    assert todoist.asked[0][0]["sync_token"] == "t1"
+
+
+async def test_an_api_that_answers_everything_in_full_is_not_asked_for_ever() -> None:
+    again = await page(FULL | {"sync_token": "t2"}, FOLLOWING.text())
+    assert (again.more, again.full, again.continues) == (True, True, False)
+    last = await page({"items": []}, again.position)
+    assert (last.position, last.more, last.full, last.continues) == ("t2", False, True, True)
+
+
+def test_every_position_is_read_back_as_it_was_written() -> None:
+    assert parse(None) == Everything()
+    for token in ("t1", "full-rea", "Full-read/1:", '{"part":"following"}'):
+        assert parse(token) == Since(token)
+    for part in (*PARTS, begin('é\ud7ff"', NOW, follow=False)):
+        assert parse(part.text()) == part
+
+
+MALFORMED = (
+    "full-read/",
+    "full-read/2:" + FOLLOWING.model_dump_json(),
+    FOLLOWING.model_dump_json().join(("full-read/1:", " ")),
+    "full-read/1:null",
+    'full-read/1:{"part":"following"}',
+    'full-read/1:{"part":"following","token":""}',
+    'full-read/1:{"part":"following","token":"t1","more":1}',
+    'full-read/1:{"token":"t1","part":"following"}',
+    'full-read/1:{"part":"another","token":"t1"}',
+    COMPLETED.text().replace("true", '"yes"'),
+    SECOND_PAGE.text()[:-1],
+)
+
+
+@pytest.mark.parametrize("position", MALFORMED)
+async def test_a_position_that_nobody_wrote_leads_to_a_full_read_without_a_call(position: str) -> None:
+    todoist = Todoist(EMPTY)
+    assert isinstance(await todoist.fetch(position), Expired)
+    assert todoist.asked == []
+
+
+@given(st.text() | st.text().map(lambda text: MARK + text) | st.text().map(lambda text: f"{MARK}{VERSION}{text}"))
+def test_no_text_stands_for_two_positions_or_raises_anything_else(text: str) -> None:
+    try:
+        place = parse(text)
+    except ValueError:
+        assert text.startswith(MARK)
+        return
+    assert isinstance(place, Since | Completed | Following)
+    assert (place.token if isinstance(place, Since) else place.text()) == text
+
+
 @pytest.mark.parametrize(
-    ("fields", "more"),
+    ("body", "why"),
     [
-        ({"full_sync_date_utc": "2026-05-05T11:58:59Z"}, True),
-        ({"full_sync_date_utc": "2026-05-05T11:58:59"}, True),
-        ({"full_sync_date_utc": "0001-01-01T00:00:00+14:00"}, True),
-        ({"full_sync_date_utc": "2026-05-05T11:59:01Z"}, False),
-        ({"full_sync_date_utc": "yesterday"}, False),
-        ({"full_sync_date_utc": None}, False),
-        ({"full_sync_date_utc": "2026-05-05T11:00:00Z", "full_sync": False}, False),
-        ({"full_sync_date_utc": "2026-05-05T11:00:00Z", "sync_token": "t0"}, False),
+        (b"[]", "not an object"),
+        ({}, "items is not an array"),
+        ({"items": None}, "items is not an array"),
+        ({"results": []}, "items is not an array"),
+        ({"items": [], "next_cursor": ""}, "next_cursor is not text"),
+        ({"items": [], "next_cursor": 7}, "next_cursor is not text"),
+        ({"items": [], "next_cursor": "a.b"}, "next_cursor leads to the same page"),
     ],
 )
-async def test_a_stale_full_read_is_followed_by_an_incremental_one_at_once(fields: dict[str, Any], more: bool) -> None:
-    assert (await page(FULL | fields, "t0")).more is more
+async def test_a_page_of_completed_tasks_that_breaks_its_documents_is_asked_for_again(body: object, why: str) -> None:
+    assert why in (await retry(body, SECOND_PAGE.text())).why
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+async def test_a_refused_page_leads_to_a_full_read_and_a_refused_first_page_to_another_try(status: int) -> None:
+    for part in (SECOND_PAGE, FOLLOWING):
+        assert isinstance(await Todoist({"error": "Invalid"}, status).fetch(part.text()), Expired)
+    assert (await retry(b"", COMPLETED.text(), status)).why == f"Todoist answered {status}"
+
+
+@pytest.mark.parametrize("part", PARTS)
+async def test_a_full_read_is_refused_like_any_other(part: Completed | Following) -> None:
+    for status in (401, 403):
+        assert isinstance(await Todoist(b"", status).fetch(part.text()), Reauthorize)
+    limited = await retry(LIMITED, part.text(), 429)
+    assert limited.at == NOW + timedelta(seconds=7)
+    assert await retry(b"", part.text(), 503) == RetryAfter("Todoist answered 503")
+    assert await retry(b"<html>", part.text()) == RetryAfter("Todoist's answer is not JSON")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +271,7 @@ async def test_a_stale_full_read_is_followed_by_an_incremental_one_at_once(field
         (EMPTY | {"sync_token": ""}, "sync_token"),
         (EMPTY | {"sync_token": 7}, "sync_token"),
         (EMPTY | {"sync_token": "a\0"}, "sync_token"),
+        (EMPTY | {"sync_token": FOLLOWING.text()}, "sync_token"),
         (EMPTY | {"full_sync": None}, "full_sync"),
         (EMPTY | {"items": {}}, "items is not an array"),
         (EMPTY | {"labels": None}, "labels is not an array"),
