@@ -22,6 +22,7 @@ from ingress.providers import PROVIDERS
 from ingress.publish import CAUSES
 from outbox import cursors, kafka, lease, postgres, relay, retention
 from processors.providers import todoist
+from processors.providers.todoist_position import LOOK_BACK
 from schemas import topics
 from schemas.change import Change, attributes, value
 from schemas.item import Collection, Sync, Task, _Item
@@ -162,6 +163,10 @@ def test_every_field_of_an_item_is_in_subscribing(model: type[_Item], heading: s
 
 def test_every_fault_of_the_simulator_is_in_its_page() -> None:
     assert set(get_args(ApiFaultKind)) <= first_cells(section(page("simulator"), "Faults"))
+
+
+def test_subscribing_tells_how_far_back_a_full_read_looks() -> None:
+    assert set(re.findall(r"(\d+) days", section(page("subscribing"), "Value"))) == {str(LOOK_BACK.days)}
 
 
 def test_the_fail_over_budget_is_that_of_the_code() -> None:
