@@ -58,7 +58,7 @@ def connections() -> None:
     """Connections: whose account at which provider."""
 
 
-@connections.command()
+@connections.command(short_help="Connect an account of a simulator, or again.")
 @click.argument("provider", type=click.Choice(PROVIDERS))
 @click.option("--account", required=True, help="The provider's id of the account (Todoist: the user id).")
 @click.option("--token", required=True, help="The access token that the provider's simulator knows.")
