@@ -28,7 +28,7 @@ from schemas.change import Change, attributes, value
 from schemas.item import Collection, Sync, Task, _Item
 from schemas.telemetry import FIELDS
 from tests.docs import product
-from tests.docs.pages import DOCS, LINK, PAGES, README, anchors, code, named, page, rows, section, text
+from tests.docs.pages import DOCS, FENCE, LINK, PAGES, README, anchors, code, named, page, rows, section, text
 
 README_TEXT = text(README)
 EVERYTHING = "\n".join(text(one) for one in PAGES)
@@ -271,6 +271,12 @@ def test_architecture_names_what_is_in_the_files() -> None:
             for part in name.split("."):
                 assert hasattr(found, part), f"{where}: {name}"
                 found = getattr(found, part)
+
+
+@each_page
+def test_no_inline_code_of_a_page_is_broken_over_two_lines(where: Path) -> None:
+    """It would look right and be seen by no other test here."""
+    assert [line for line in FENCE.sub("", text(where)).splitlines() if line.count("`") % 2] == []
 
 
 @each_page
