@@ -78,7 +78,6 @@ async def nudged(made: World, victim: Process, failpoint: str) -> None:
 async def test_a_process_killed_again_and_again_under_load(connected: World, name: str) -> None:
     made = connected
     await made.service.start()
-    await made.settled()
     victim: Process = getattr(made.service, name)
     async with keeping(victim) as statuses:
         for round_ in range(4):
@@ -96,7 +95,6 @@ async def test_a_process_killed_again_and_again_under_load(connected: World, nam
 async def test_a_server_killed_under_load_loses_and_doubles_nothing(connected: World, stack: Stack, name: str) -> None:
     made = connected
     await made.service.start()
-    await made.settled()
     server = getattr(stack, name)
     async with AsyncExitStack() as kept:
         for process in (made.service.ingress, made.service.processors, made.service.relay):
