@@ -114,7 +114,7 @@ class Producer:
                 await self._client.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self.stop()
-            raise KafkaUnavailable(f"no Kafka broker answered: {error or 'timed out'}") from None
+            raise KafkaUnavailable(f"no Kafka broker answered: {str(error) or 'timed out'}") from None
 
     async def stop(self) -> None:
         """Flushes and closes, in bounded time; what is then still unsent is dropped, its waiters cancelled."""
@@ -141,7 +141,7 @@ class Producer:
             async with asyncio.timeout(5):
                 return len(await self._client.partitions_for(topic))
         except (KafkaError, TimeoutError) as error:
-            raise KafkaUnavailable(f"topic {topic}: {error or 'no answer'}") from None
+            raise KafkaUnavailable(f"topic {topic}: {str(error) or 'no answer'}") from None
 
     async def send(self, topic: str, partition: int, records: Iterable[Record]) -> list[Acknowledged]:
         """Writes the records in order and returns where they stand, when the cluster has acknowledged all of them.
@@ -221,7 +221,7 @@ class Consumer(ConsumerRebalanceListener):
                 await self._client.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self.stop()
-            raise KafkaUnavailable(f"no Kafka broker answered: {error or 'timed out'}") from None
+            raise KafkaUnavailable(f"no Kafka broker answered: {str(error) or 'timed out'}") from None
 
     async def stop(self) -> None:
         """Leaves the group, in bounded time."""
@@ -267,7 +267,7 @@ class Consumer(ConsumerRebalanceListener):
         Raises `AssignmentLost` when an assignment failed, `OffsetOutOfRangeError` when a held offset is gone.
         """
         if self._failure is not None:
-            raise AssignmentLost(f"taking over partitions failed: {self._failure or 'too slow'}") from self._failure
+            raise AssignmentLost(f"taking over partitions failed: {str(self._failure) or 'too slow'}") from self._failure
         try:
             found = await self._client.getmany(timeout_ms=int(within * 1000), max_records=most)
         except NoOffsetForPartitionError as error:
@@ -308,10 +308,9 @@ class Consumer(ConsumerRebalanceListener):
 
 
 class Reader:
-    """Reads one topic from outside any group. Raises LookupError where there is no such topic."""
+    """Reads one topic, which has to exist, from outside any group."""
 
     def __init__(self, settings: KafkaSettings, name: str, *, from_beginning: bool) -> None:
-        self._name = name
         self._client = AIOKafkaConsumer(
             name,
             **_connection(settings),
@@ -325,10 +324,7 @@ class Reader:
                 await self._client.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self._client.stop()
-            raise KafkaUnavailable(f"no Kafka broker answered: {error or 'timed out'}") from None
-        if self._name not in await self._client.topics():
-            await self._client.stop()
-            raise LookupError(f"there is no topic {self._name}")
+            raise KafkaUnavailable(f"no Kafka broker answered: {str(error) or 'timed out'}") from None
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -403,7 +399,7 @@ class _admin:  # noqa: N801 - a context manager in all but name
                 await self._client.start()
         except (KafkaError, TimeoutError, OSError) as error:
             await self._client.close()
-            raise KafkaUnavailable(f"no Kafka broker answered: {error or 'timed out'}") from None
+            raise KafkaUnavailable(f"no Kafka broker answered: {str(error) or 'timed out'}") from None
         return self._client
 
     async def __aexit__(self, *_: object) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 from outbox import commit, connections, offsets, parked
 from outbox.commit import Batch
 from outbox.kafka import Consumer, Partition
+from outbox.lease import FenceLost
 from outbox.offsets import Position
 from outbox.postgres import BAD_DATA, TRANSIENT, UNAVAILABLE, Pool
 from outbox.vault import Vault
@@ -90,9 +91,15 @@ class Consume:
         if position is None:
             return
         fresh = [r for r in records if position.next_offset is None or r.offset >= position.next_offset]
-        if fresh:
-            await self._accept_or_split(position, fresh)
-            self._moved[partition] = fresh[-1].offset + 1
+        try:
+            if fresh:
+                await self._accept_or_split(position, fresh)
+                self._moved[partition] = fresh[-1].offset + 1
+        except FenceLost as lost:
+            if self._positions.get(partition) is position:
+                raise
+            # Kafka has given the partition to another member meanwhile, who handles these records.
+            log.info("batch was fenced out", extra={"topic": partition[0], "partition": partition[1], "detail": str(lost)})
 
     async def _accept_or_split(self, position: Position, records: Sequence[Any]) -> None:
         try:
