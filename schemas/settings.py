@@ -5,12 +5,15 @@ the variable. Secrets are `SecretStr` or `KeyRing`, whose repr shows nothing.
 """
 
 import re
+import ssl
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -83,6 +86,37 @@ def _secrets(text: object) -> object:
     return secrets
 
 
+_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]]+):[0-9]{1,5}", re.ASCII)
+_DATABASE_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*)(:[0-9]{1,5})?", re.ASCII)
+
+
+def _servers(text: str) -> str:
+    if not all(_SERVER.fullmatch(part.strip()) for part in text.split(",")):
+        raise ValueError("must be host:port[,host:port…]")
+    return text
+
+
+def _database_url(url: SecretStr) -> SecretStr:
+    """A password with a bare `/` or `@` would be taken for part of the address, and quoted in errors."""
+    try:
+        parts = urlsplit(url.get_secret_value())
+    except ValueError:
+        parts = urlsplit("")
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    known = parts.scheme in ("postgresql", "postgres") and "@" not in parts.path
+    if not known or not all(map(_DATABASE_HOST.fullmatch, hosts)):
+        raise ValueError("must be postgresql://user:password@host:port/database, reserved characters percent-encoded")
+    return url
+
+
+def _certificates(file: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=str(file))
+    except OSError as error:  # SSLError is one
+        raise ValueError(f"holds no certificates that can be read: {error}") from None
+    return file
+
+
 class Listen(BaseModel):
     """An address to listen on."""
 
@@ -121,7 +155,7 @@ class OpsSettings(_Settings):
 
 
 class KafkaSettings(_Settings):
-    bootstrap: str = Field(alias="LIFEOS_KAFKA_BOOTSTRAP", min_length=1)
+    bootstrap: Annotated[str, AfterValidator(_servers)] = Field(alias="LIFEOS_KAFKA_BOOTSTRAP")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", alias="LIFEOS_KAFKA_SECURITY_PROTOCOL"
     )
@@ -130,7 +164,7 @@ class KafkaSettings(_Settings):
     )
     sasl_username: str | None = Field(None, alias="LIFEOS_KAFKA_SASL_USERNAME")
     sasl_password: SecretStr | None = Field(None, alias="LIFEOS_KAFKA_SASL_PASSWORD")
-    ca_file: Path | None = Field(None, alias="LIFEOS_KAFKA_CA_FILE")
+    ca_file: Annotated[Path, AfterValidator(_certificates)] | None = Field(None, alias="LIFEOS_KAFKA_CA_FILE")
     topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,40}$")] = Field("", alias="LIFEOS_TOPIC_PREFIX")
 
     @model_validator(mode="after")
@@ -141,7 +175,7 @@ class KafkaSettings(_Settings):
 
 
 class DatabaseSettings(_Settings):
-    database_url: SecretStr = Field(alias="LIFEOS_DATABASE_URL", min_length=1)
+    database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(alias="LIFEOS_DATABASE_URL")
 
 
 class IngressSettings(OpsSettings, KafkaSettings):
@@ -154,7 +188,9 @@ class IngressSettings(OpsSettings, KafkaSettings):
 class ProcessorsSettings(OpsSettings, KafkaSettings, DatabaseSettings):
     vault_keys: Ring = Field(alias="LIFEOS_VAULT_KEYS")
     todoist_url: Url = Field("https://api.todoist.com", alias="LIFEOS_TODOIST_URL")
-    safety_poll_seconds: Annotated[float, Field(gt=0)] = Field(21600.0, alias="LIFEOS_SAFETY_POLL_SECONDS")
+    safety_poll_seconds: Annotated[float, Field(gt=0, le=30 * 86400)] = Field(
+        21600.0, alias="LIFEOS_SAFETY_POLL_SECONDS"
+    )
 
 
 class RelaySettings(OpsSettings, KafkaSettings, DatabaseSettings):

@@ -20,6 +20,7 @@ from schemas.settings import (
 KEY = b64encode(bytes(range(32))).decode()
 OTHER = b64encode(bytes(32)).decode()
 SECRET = "hunter2hunter2"
+DATABASE_URL = "must be postgresql://user:password@host:port/database, reserved characters percent-encoded"
 PROCESSORS = {
     "LIFEOS_ENV": "development",
     "LIFEOS_OPS_LISTEN": "127.0.0.1:9102",
@@ -108,6 +109,21 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("LIFEOS_TODOIST_URL", "api.todoist.com", r"String should match pattern '^https?://[^\s/?#]+[^\s?#]*$'"),
         ("LIFEOS_SAFETY_POLL_SECONDS", "0", "Input should be greater than 0"),
         ("LIFEOS_SAFETY_POLL_SECONDS", "often", "Input should be a valid number, unable to parse string as a number"),
+        ("LIFEOS_SAFETY_POLL_SECONDS", "inf", "Input should be less than or equal to 2592000"),
+        ("LIFEOS_KAFKA_BOOTSTRAP", "broker", "must be host:port[,host:port…]"),
+        ("LIFEOS_KAFKA_BOOTSTRAP", "broker:9092,", "must be host:port[,host:port…]"),
+        ("LIFEOS_KAFKA_BOOTSTRAP", "broker:kafka", "must be host:port[,host:port…]"),
+        (
+            "LIFEOS_KAFKA_CA_FILE",
+            "/no/such",
+            "holds no certificates that can be read: [Errno 2] No such file or directory",
+        ),
+        ("LIFEOS_DATABASE_URL", "mysql://host/lifeos", DATABASE_URL),
+        ("LIFEOS_DATABASE_URL", SECRET, DATABASE_URL),
+        ("LIFEOS_DATABASE_URL", f"postgresql://lifeos:hun/ter2@{SECRET}/lifeos", DATABASE_URL),
+        ("LIFEOS_DATABASE_URL", "postgresql://lifeos:17/4@host/lifeos", DATABASE_URL),
+        ("LIFEOS_DATABASE_URL", "postgresql://host:port/lifeos", DATABASE_URL),
+        ("LIFEOS_DATABASE_URL", "postgresql://[::1/lifeos", DATABASE_URL),
         ("LIFEOS_VAULT_KEYS", KEY, "must be kid:base64[,kid:base64…] with kids from 0 to 255"),
         ("LIFEOS_VAULT_KEYS", f"256:{KEY}", "must be kid:base64[,kid:base64…] with kids from 0 to 255"),
         ("LIFEOS_VAULT_KEYS", f"1:{KEY},1:{OTHER}", "names key 1 twice"),
@@ -118,6 +134,19 @@ def test_what_is_missing_is_named(name: str) -> None:
 )
 def test_what_is_wrong_is_one_line_that_names_the_variable(name: str, value: str, message: str) -> None:
     assert refused(**{name: value}) == f"{name}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LIFEOS_KAFKA_BOOTSTRAP", "one:9092,two:9092, [::1]:9093"),
+        ("LIFEOS_DATABASE_URL", "postgres://host/lifeos"),
+        ("LIFEOS_DATABASE_URL", "postgresql:///lifeos?host=/run/postgresql"),
+        ("LIFEOS_DATABASE_URL", f"postgresql://lifeos:{SECRET}%2F%40@one:5432,[::1]:5433,three/lifeos?sslmode=require"),
+    ],
+)
+def test_every_form_that_the_clients_understand_is_accepted(name: str, value: str) -> None:
+    processors(**{name: value})
 
 
 def test_sasl_needs_a_name_and_a_password() -> None:
