@@ -1,6 +1,7 @@
 """The private address of every process: `/healthz`, `/readyz`, `/metrics`."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -33,8 +34,6 @@ async def serving(listen: Listen, readiness: Readiness) -> AsyncIterator[None]:
     """Answers for the process while it runs. Raises OSError when the address is taken."""
     config = uvicorn.Config(
         _application(readiness),
-        host=listen.host,
-        port=listen.port,
         http="httptools",
         ws="none",
         lifespan="off",
@@ -44,12 +43,18 @@ async def serving(listen: Listen, readiness: Readiness) -> AsyncIterator[None]:
         timeout_graceful_shutdown=1,
     )
     server = _Server(config)
-    task = asyncio.create_task(server.serve(sockets=[config.bind_socket()]))
+    task = asyncio.create_task(server.serve(sockets=[_bound(listen)]))
     try:
         yield
     finally:
         server.should_exit = True
         await task
+
+
+def _bound(listen: Listen) -> socket.socket:
+    """uvicorn's own way ends the process with a line that names no address."""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    return socket.create_server((listen.host, listen.port), family=family)
 
 
 def _application(readiness: Readiness) -> Starlette:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import uuid4
 
@@ -37,6 +38,14 @@ WAIT_SECONDS: Final = 30.0
 """How long a starting process waits for PostgreSQL and Kafka to answer before it gives up."""
 TEND_SECONDS: Final = 3600.0
 
+patience = click.option(
+    "--wait",
+    type=click.FloatRange(0, 3600),
+    default=WAIT_SECONDS,
+    show_default=True,
+    help="Seconds to wait at the start for PostgreSQL and Kafka to answer.",
+)
+
 
 @click.command()
 def ingress() -> None:
@@ -45,21 +54,24 @@ def ingress() -> None:
 
 
 @click.command()
-def processors() -> None:
+@patience
+def processors(wait: float) -> None:
     """Run the consumers and the synchroniser. Any number of these processes share the work."""
-    _run(ProcessorsSettings, _processors)
+    _run(ProcessorsSettings, partial(_processors, wait=wait))
 
 
 @click.command()
-def relay() -> None:
+@patience
+def relay(wait: float) -> None:
     """Run the outbox relay. Any number of these processes share the lanes."""
-    _run(RelaySettings, _relay)
+    _run(RelaySettings, partial(_relay, wait=wait))
 
 
 @click.command()
-def migrate() -> None:
+@patience
+def migrate(wait: float) -> None:
     """Bring the database schema and the topics to this version, then exit. Safe to run again, and twice at once."""
-    _run(MigrateSettings, _migrate)
+    _run(MigrateSettings, partial(_migrate, wait=wait))
 
 
 def _run(model: type[S], main: Callable[[S], Awaitable[None]]) -> None:
@@ -79,6 +91,9 @@ def _run(model: type[S], main: Callable[[S], Awaitable[None]]) -> None:
     configure_logging()
     try:
         uvloop.run(_cut(main(settings)))
+    except BadSettings as error:
+        click.echo(f"lifeos: {error}", err=True)
+        sys.exit(2)
     except _expected() as error:
         click.echo(f"lifeos: {error}", err=True)
         sys.exit(1)
@@ -100,8 +115,9 @@ def _expected() -> tuple[type[BaseException], ...]:
     from outbox.kafka import AssignmentLost, UnsafeCluster
     from outbox.lease import FenceLost
     from outbox.migrate import SchemaDrift
+    from outbox.postgres import REFUSED
 
-    return (UnsafeCluster, SchemaDrift, AssignmentLost, FenceLost, BadSettings, OSError, TimeoutError)
+    return (UnsafeCluster, SchemaDrift, AssignmentLost, FenceLost, OSError, TimeoutError, *REFUSED)
 
 
 def owner(role: str) -> str:
@@ -122,12 +138,12 @@ async def _signalled(stop: Callable[[], None]) -> AsyncIterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def _available(what: str, attempt: Callable[[], Awaitable[T]]) -> T:
-    """Tries until a server answers. Raises ConnectionError with one line when it does not in time."""
+async def _available(what: str, attempt: Callable[[], Awaitable[T]], wait: float) -> T:
+    """Tries until a server answers. Raises ConnectionError with one line when it does not in `wait` seconds."""
     from outbox.kafka import KafkaUnavailable
     from outbox.postgres import UNAVAILABLE
 
-    deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
+    deadline = asyncio.get_running_loop().time() + wait
     while True:
         try:
             return await attempt()
@@ -173,7 +189,7 @@ async def _ingress(settings: IngressSettings) -> None:
             await publisher.stop()
 
 
-async def _processors(settings: ProcessorsSettings) -> None:
+async def _processors(settings: ProcessorsSettings, wait: float) -> None:
     from deploy.ops import Readiness, serving
     from outbox.hint import Hint
     from outbox.postgres import pool
@@ -184,7 +200,7 @@ async def _processors(settings: ProcessorsSettings) -> None:
     name, vault, readiness = owner("processors"), Vault(settings.vault_keys), Readiness()
     dsn = settings.database_url.get_secret_value()
     async with serving(settings.ops_listen, readiness):
-        await _check(settings, dsn)
+        await _check(settings, dsn, wait)
         async with pool(dsn, "processors", size=24) as db:
             poll = timedelta(seconds=settings.safety_poll_seconds)
             sync = Sync(db, vault, Hint(db), name, {"todoist": settings.todoist_url}, poll)
@@ -221,7 +237,7 @@ async def _tend(db: "Pool") -> None:
         await asyncio.sleep(TEND_SECONDS)
 
 
-async def _relay(settings: RelaySettings) -> None:
+async def _relay(settings: RelaySettings, wait: float) -> None:
     from deploy.ops import Readiness, serving
     from outbox.postgres import pool
     from outbox.relay import Relay
@@ -229,7 +245,7 @@ async def _relay(settings: RelaySettings) -> None:
     readiness = Readiness()
     dsn = settings.database_url.get_secret_value()
     async with serving(settings.ops_listen, readiness):
-        await _check(settings, dsn)
+        await _check(settings, dsn, wait)
         async with pool(dsn, "relay", size=4) as db:
             relay = Relay(db, dsn, settings, owner("relay"))
 
@@ -243,21 +259,21 @@ async def _relay(settings: RelaySettings) -> None:
                 await relay.run()
 
 
-async def _migrate(settings: MigrateSettings) -> None:
+async def _migrate(settings: MigrateSettings, wait: float) -> None:
     from outbox import migrate
     from outbox.kafka import create_topics
 
-    applied = await _available("PostgreSQL", lambda: migrate.migrate(settings.database_url.get_secret_value()))
+    applied = await _available("PostgreSQL", lambda: migrate.migrate(settings.database_url.get_secret_value()), wait)
     for name in applied:
         click.echo(f"migrated {name}")
-    created = await _available(f"Kafka at {settings.bootstrap}", lambda: create_topics(settings))
+    created = await _available(f"Kafka at {settings.bootstrap}", lambda: create_topics(settings), wait)
     for name in created:
         click.echo(f"created topic {name}")
     if not applied and not created:
         click.echo("schema and topics are at this version")
 
 
-async def _check(settings: KafkaSettings, dsn: str) -> None:
+async def _check(settings: KafkaSettings, dsn: str, wait: float) -> None:
     """Refuses a schema that is not ours and a cluster that would lose data."""
     from outbox import migrate
     from outbox.kafka import check_cluster
@@ -267,5 +283,5 @@ async def _check(settings: KafkaSettings, dsn: str) -> None:
         async with connection(dsn, "check") as db:
             await migrate.check(db)
 
-    await _available("PostgreSQL", schema)
-    await _available(f"Kafka at {settings.bootstrap}", lambda: check_cluster(settings))
+    await _available("PostgreSQL", schema, wait)
+    await _available(f"Kafka at {settings.bootstrap}", lambda: check_cluster(settings), wait)

@@ -9,6 +9,8 @@ import asyncpg
 import orjson
 from asyncpg.pool import PoolConnectionProxy
 
+from schemas.settings import BadSettings
+
 # Generic only in their stubs, hence the quotes.
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -30,6 +32,9 @@ UNAVAILABLE: Final = (
     TimeoutError,
 )
 """The server is away, going, or coming back: wait and try again. What was sent may or may not have happened."""
+
+REFUSED: Final = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+"""The server does not let us in as who we say we are, or has no such database. Waiting does not help."""
 
 TRANSIENT: Final = (
     asyncpg.DeadlockDetectedError,
@@ -85,10 +90,13 @@ async def pool(dsn: str, role: str, size: int = 8) -> AsyncIterator[Pool]:
 
 @asynccontextmanager
 async def connection(dsn: str, role: str, **settings: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """One connection of its own, outside any pool."""
-    opened = await asyncpg.connect(
-        dsn, timeout=5, server_settings={"application_name": f"lifeos-{role}", "timezone": "UTC"} | settings
-    )
+    """One connection of its own, outside any pool. Raises `BadSettings` for an address that cannot be used."""
+    try:
+        opened = await asyncpg.connect(
+            dsn, timeout=5, server_settings={"application_name": f"lifeos-{role}", "timezone": "UTC"} | settings
+        )
+    except asyncpg.ClientConfigurationError as error:
+        raise BadSettings(f"LIFEOS_DATABASE_URL: {error}") from None
     try:
         await _prepare(opened)
         yield opened
