@@ -14,7 +14,7 @@ import click
 from schemas import topics
 from schemas.outcome import AcceptOutcome
 from schemas.providers import KINDS, PROVIDERS
-from schemas.settings import ConnectSettings, DatabaseSettings, KafkaSettings, load
+from schemas.settings import BadSettings, ConnectSettings, DatabaseSettings, KafkaSettings, load
 
 T = TypeVar("T")
 S = TypeVar("S", KafkaSettings, DatabaseSettings, ConnectSettings)
@@ -28,7 +28,7 @@ def _ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
     from deploy.local.environment import environment
     from outbox.kafka import KafkaUnavailable
     from outbox.migrate import SchemaDrift
-    from outbox.postgres import UNAVAILABLE
+    from outbox.postgres import REFUSED, UNAVAILABLE
 
     # It logs every retry; what is wrong is said once, by the error that ends it.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -41,7 +41,12 @@ def _ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
         return asyncio.run(_awaited(work(settings)))
     except KeyboardInterrupt:
         sys.exit(130)
-    except (KafkaUnavailable, SchemaDrift, LookupError, *UNAVAILABLE) as error:
+    except BrokenPipeError:  # whoever reads has had enough: click ends quietly
+        raise
+    except BadSettings as error:
+        click.echo(f"lifeos: {error}", err=True)
+        sys.exit(2)
+    except (KafkaUnavailable, SchemaDrift, LookupError, *REFUSED, *UNAVAILABLE) as error:
         click.echo(f"lifeos: {error or type(error).__name__}", err=True)
         sys.exit(1)
 
@@ -200,14 +205,11 @@ def tail(
                     if left == 0:
                         return
 
-    try:
-        _ask(KafkaSettings, work)
-    except BrokenPipeError:
-        sys.exit(0)
+    _ask(KafkaSettings, work)
 
 
 def _headers(record: Any) -> dict[str, str]:
-    return {name: value.decode("utf-8", "replace") for name, value in record.headers}
+    return {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
 
 
 def _wanted(record: Any, connection: UUID | None, kind: str | None) -> bool:
