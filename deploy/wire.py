@@ -160,7 +160,8 @@ async def _ingress(settings: IngressSettings) -> None:
     from deploy.ops import Readiness, serving
     from ingress.app import application
     from ingress.publish import Publisher
-    from ingress.server import serve
+    from ingress.server import Server
+    from outbox.kafka import check_cluster
 
     publisher = Publisher(settings)
     app = application(settings, publisher)
@@ -170,23 +171,31 @@ async def _ingress(settings: IngressSettings) -> None:
         app.ready = readiness.ready = ready
 
     async def start() -> None:
+        """While Kafka is away the door answers 503; a cluster that lacks our topics or could lose data closes it."""
+        try:
+            await _available(f"Kafka at {settings.bootstrap}", lambda: check_cluster(settings), wait=float("inf"))
+        except BaseException:
+            server.should_exit = True
+            raise
         await publisher.start()
         set_ready(True)
 
+    def drain() -> None:
+        starting.cancel()
+        set_ready(False)
+
     async with serving(settings.ops_listen, readiness):
+        server = Server(app, settings.listen, draining=drain)
         starting = asyncio.create_task(start())
         gc.freeze()
-
-        def drain() -> None:
-            starting.cancel()
-            set_ready(False)
-
         try:
-            await serve(app, settings.listen, draining=drain)
+            await server.serve()
         finally:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             await publisher.stop()
+        if not starting.cancelled():
+            starting.result()
 
 
 async def _processors(settings: ProcessorsSettings, wait: float) -> None:

@@ -103,8 +103,3 @@ def _bind(listen: Listen) -> socket.socket:
     """Raises OSError, naming the address, where it cannot be had."""
     family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
     return socket.create_server((listen.host, listen.port), family=family, backlog=2048)
-
-
-async def serve(app: ASGIApp, listen: Listen, *, draining: Callable[[], None]) -> None:
-    """Serves until a signal, then drains. `draining` is called when the signal arrives."""
-    await Server(app, listen, draining=draining).serve()

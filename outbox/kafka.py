@@ -37,7 +37,8 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 SESSION_TIMEOUT_MS: Final = 3000
-"""How long the group waits for a silent member; the broker's `group.min.session.timeout.ms` has to allow it."""
+"""How long the group waits for a silent member, where the brokers' `group.min.session.timeout.ms` allows so little."""
+STOCK_SHORTEST_SESSION_MS: Final = 6000
 STOP_SECONDS: Final = 2.0
 """Bound of closing a client: aiokafka's `stop` waits for ever while no broker leads its partitions."""
 ASSIGN_SECONDS: Final = 2.0
@@ -196,16 +197,9 @@ class Consumer(ConsumerRebalanceListener):
         claim: Claim,
         released: Callable[[Sequence[Partition]], None] = lambda _: None,
     ) -> None:
-        self._client = AIOKafkaConsumer(
-            **_connection(settings),
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
-            max_partition_fetch_bytes=4 << 20,
-            fetch_max_wait_ms=500,
-        )
+        self._settings = settings
+        self._group = group
+        self._client: AIOKafkaConsumer
         self._names = names
         self._claim = claim
         self._released = released
@@ -215,6 +209,17 @@ class Consumer(ConsumerRebalanceListener):
 
     async def start(self, within: float = 10.0) -> None:
         """Joins the group. Raises `KafkaUnavailable`."""
+        session = max(SESSION_TIMEOUT_MS, await _shortest_session_ms(self._settings))
+        self._client = AIOKafkaConsumer(
+            **_connection(self._settings),
+            group_id=self._group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            session_timeout_ms=session,
+            heartbeat_interval_ms=session // 3,
+            max_partition_fetch_bytes=4 << 20,
+            fetch_max_wait_ms=500,
+        )
         self._client.subscribe(self._names, listener=self)
         try:
             async with asyncio.timeout(within):
@@ -267,7 +272,9 @@ class Consumer(ConsumerRebalanceListener):
         Raises `AssignmentLost` when an assignment failed, `OffsetOutOfRangeError` when a held offset is gone.
         """
         if self._failure is not None:
-            raise AssignmentLost(f"taking over partitions failed: {str(self._failure) or 'too slow'}") from self._failure
+            raise AssignmentLost(
+                f"taking over partitions failed: {str(self._failure) or 'too slow'}"
+            ) from self._failure
         try:
             found = await self._client.getmany(timeout_ms=int(within * 1000), max_records=most)
         except NoOffsetForPartitionError as error:
@@ -292,15 +299,6 @@ class Consumer(ConsumerRebalanceListener):
             with suppress(CommitFailedError, IllegalStateError, KafkaError, TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._client.commit(held)
-
-    def pause(self, partition: Partition) -> None:
-        """Stops fetching a partition that is handled more slowly than it fills."""
-        if partition in self.held:
-            self._client.pause(TopicPartition(*partition))
-
-    def resume(self, partition: Partition) -> None:
-        if partition in self.held:
-            self._client.resume(TopicPartition(*partition))
 
     def end(self, partition: Partition) -> int | None:
         """The offset after the newest record of a held partition, as last heard from the broker."""
@@ -378,6 +376,19 @@ async def check_cluster(settings: KafkaSettings) -> None:
         for answer in answers:
             for _, _, _, name, entries in answer.resources:
                 _check_topic(name, {entry[0]: entry[1] for entry in entries})
+
+
+async def _shortest_session_ms(settings: KafkaSettings) -> int:
+    """The cluster's `group.min.session.timeout.ms`; Kafka's own default where we may not ask."""
+    name = "group.min.session.timeout.ms"
+    async with _admin(settings) as admin:
+        with suppress(KafkaError, LookupError, ValueError):
+            broker = (await admin.describe_cluster())["brokers"][0]["node_id"]
+            asked = ConfigResource(ConfigResourceType.BROKER, str(broker), {name: ""})
+            answers: list[Any] = await admin.describe_configs([asked])
+            found = [entry[1] for answer in answers for resource in answer.resources for entry in resource[4]]
+            return int(found[0])
+    return STOCK_SHORTEST_SESSION_MS
 
 
 def _check_topic(name: str, config: Mapping[str, str]) -> None:
