@@ -144,15 +144,17 @@ async def _available(what: str, attempt: Callable[[], Awaitable[T]], wait: float
     from outbox.postgres import UNAVAILABLE
 
     deadline = asyncio.get_running_loop().time() + wait
+    said = False
     while True:
         try:
             return await attempt()
         except (KafkaUnavailable, *UNAVAILABLE) as error:
+            why = f"{type(error).__name__}: {error}"[:200]
             if asyncio.get_running_loop().time() > deadline:
-                raise ConnectionError(f"{what} does not answer: {error}") from None
-            log.info(
-                "waiting for a server", extra={"address": what, "detail": f"{type(error).__name__}: {error}"[:200]}
-            )
+                raise ConnectionError(f"{what} does not answer: {why}") from None
+            if not said:
+                log.info("waiting for a server", extra={"address": what, "detail": why})
+                said = True
             await asyncio.sleep(0.5)
 
 
