@@ -236,6 +236,11 @@ def _as_json(record: Any) -> str:
 
 
 def _readable(record: Any) -> str:
+    """One line, whatever the record is: a topic may hold what is none of ours, and no terminal obeys it."""
+    return "".join(character if character.isprintable() else "�" for character in _told(record))
+
+
+def _told(record: Any) -> str:
     import orjson
 
     when = datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
@@ -250,10 +255,11 @@ def _readable(record: Any) -> str:
 
 
 def _change(record: Any, body: dict[str, Any]) -> str:
-    item = body.get("item") or {}
+    item, names = body.get("item"), body.get("changed")
+    item = item if isinstance(item, dict) else {}
     title = item.get("title") or item.get("name") or item.get("status") or ""
     kind = _headers(record).get("ce_type", "").split(".")[1:2]
-    changed = f"  ({', '.join(body.get('changed', ()))})" if body.get("action") == "updated" else ""
+    changed = f"  ({', '.join(map(str, names))})" if isinstance(names, list) and body.get("action") == "updated" else ""
     found = _headers(record).get("ce_foundby", "")
     return (
         f"{''.join(kind)} {body.get('action')}  {title!r}{changed}  {body['itemId']} v{body.get('version')}  by {found}"
