@@ -9,7 +9,6 @@ from uuid import uuid4
 import asyncpg
 import orjson
 import pytest
-from aiokafka import AIOKafkaProducer
 
 from outbox import postgres
 from outbox.connections import DEMO_TENANT
@@ -17,14 +16,11 @@ from outbox.vault import CannotOpen, Vault
 from schemas.delivery import Delivery, encode
 from schemas.identity import lane
 from schemas.settings import KeyRing
-from schemas.topics import PARTITIONS, partition
 from tests.flow.expected import assert_same
 from tests.flow.people import Person, person
+from tests.flow.records import Put, put, where
 from tests.flow.world import RING, World
 from tests.outbox.conditions import someone_waits_for_a_lock, until
-
-Put = tuple[bytes | None, list[tuple[str, bytes | None]]]
-"""A record to put straight into the topic: value and headers."""
 
 RECEIPTS = """
 select "offset", delivery_id, outcome, reason, tenant_id from receipts
@@ -276,28 +272,7 @@ def unacceptable(one: Person) -> Iterable[Put]:
     ]
 
 
-async def put(world: World, one: Person, puts: Iterable[Put]) -> list[int]:
-    """Puts records straight into the topic, where the account's deliveries go; returns their offsets."""
-    producer = AIOKafkaProducer(bootstrap_servers=world.stack.bootstrap, acks="all", max_batch_size=1 << 20)
-    await producer.start()
-    try:
-        batch = producer.create_batch()
-        for value, headers in puts:
-            appended = batch.append(key=b"", value=value, timestamp=None, headers=headers)
-            assert appended is not None, "more than one batch"
-        count = batch.record_count()
-        sent = await producer.send_batch(batch, f"{world.prefix}webhooks.todoist", partition=where(one))
-        first = (await sent).offset
-        return list(range(first, first + count))
-    finally:
-        await producer.stop()
-
-
 # What became of it ---------------------------------------------------------------------------------------------------
-
-
-def where(one: Person) -> int:
-    return partition(lane("todoist", one.account), PARTITIONS)
 
 
 async def handled(world: World, one: Person) -> None:

@@ -1,0 +1,396 @@
+"""What an operator meets: settings that are wrong, servers that are away, verbs that are read, piped and interrupted."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import orjson
+import pytest
+from click.testing import CliRunner
+
+from deploy.lifeos import main
+from tests.conftest import Stack, administer, fresh_prefix
+from tests.flow.books import read_all
+from tests.flow.expected import assert_same
+from tests.flow.people import Person, person
+from tests.flow.records import put
+from tests.flow.service import ROLES
+from tests.flow.world import RING, TOKEN, World
+from tests.outbox.conditions import until
+
+CAPTURED: Final = Path(__file__).parents[1] / "captured" / "todoist" / "item_added"
+CLOSED: Final = "127.0.0.1:9"
+"""Nobody listens on the discard port."""
+BOUND_SECONDS: Final = 30.0
+QUICKLY: Final = 10.0
+"""Within which a process ends that is told to."""
+
+HIDDEN: Final = "s3cr3t-of-ours"
+WHOLE: Final = {
+    "LIFEOS_ENV": "development",
+    "LIFEOS_OPS_LISTEN": "127.0.0.1:0",
+    "LIFEOS_INGRESS_LISTEN": "127.0.0.1:0",
+    "LIFEOS_KAFKA_BOOTSTRAP": CLOSED,
+    "LIFEOS_DATABASE_URL": f"postgresql://lifeos:{HIDDEN}@{CLOSED}/lifeos",
+    "LIFEOS_VAULT_KEYS": RING,
+    "LIFEOS_TODOIST_CLIENT_SECRETS": HIDDEN,
+}
+NEEDED: Final = {
+    "ingress": ("LIFEOS_ENV", "LIFEOS_OPS_LISTEN", "LIFEOS_KAFKA_BOOTSTRAP", "LIFEOS_INGRESS_LISTEN"),
+    "processors": (
+        "LIFEOS_ENV",
+        "LIFEOS_OPS_LISTEN",
+        "LIFEOS_KAFKA_BOOTSTRAP",
+        "LIFEOS_DATABASE_URL",
+        "LIFEOS_VAULT_KEYS",
+    ),
+    "relay": ("LIFEOS_ENV", "LIFEOS_OPS_LISTEN", "LIFEOS_KAFKA_BOOTSTRAP", "LIFEOS_DATABASE_URL"),
+    "migrate": ("LIFEOS_ENV", "LIFEOS_KAFKA_BOOTSTRAP", "LIFEOS_DATABASE_URL"),
+}
+EVERYWHERE: Final = (
+    ("LIFEOS_ENV", "staging"),
+    ("LIFEOS_KAFKA_BOOTSTRAP", "broker"),
+    ("LIFEOS_KAFKA_SECURITY_PROTOCOL", "TLS"),
+    ("LIFEOS_KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
+    ("LIFEOS_KAFKA_CA_FILE", "/no/such/file"),
+    ("LIFEOS_TOPIC_PREFIX", "with space"),
+)
+WRONG: Final = {
+    "ingress": (
+        ("LIFEOS_INGRESS_LISTEN", "8080"),
+        ("LIFEOS_OPS_LISTEN", "everywhere:"),
+        ("LIFEOS_TODOIST_CLIENT_SECRETS", f"{HIDDEN},"),
+    ),
+    "processors": (
+        ("LIFEOS_DATABASE_URL", HIDDEN),
+        ("LIFEOS_DATABASE_URL", f"postgresql://lifeos:{HIDDEN}/2@host/lifeos"),
+        ("LIFEOS_VAULT_KEYS", HIDDEN),
+        ("LIFEOS_VAULT_KEYS", f"1:{HIDDEN}"),
+        ("LIFEOS_TODOIST_URL", "api.todoist.com"),
+        ("LIFEOS_SAFETY_POLL_SECONDS", "inf"),
+        ("LIFEOS_FAILPOINT", "nowhere"),
+    ),
+    "relay": (("LIFEOS_DATABASE_URL", f"mysql://lifeos:{HIDDEN}@host/lifeos"),),
+    "migrate": (("LIFEOS_DATABASE_URL", f"postgresql://lifeos:{HIDDEN}@host:port/lifeos"),),
+}
+ODD: Final = (
+    None,
+    b"hello",
+    b"\xff",
+    b"[1]",
+    b'"\\u001b[2J"',
+    b'{"event":"\\u001b[2J","account":{}}',
+    b'{"itemId":1,"item":5,"changed":7,"action":"updated"}',
+    b'{"itemId":"\\n","item":{"title":"\\u001b[2J"},"changed":[1],"action":"updated"}',
+)
+LINE: Final = re.compile(
+    r"\d\d:\d\d:\d\d\.\d{3}  \d/\d+ +task (created|updated|deleted)  ('.*'|\".*\")(  \([\w., :]+\))?"
+    r"  [0-9a-f-]{36} v\d{16}  by (push|poll|full)"
+)
+
+
+# Settings ------------------------------------------------------------------------------------------------------------
+
+
+def every_mistake() -> Iterator[tuple[str, str, str | None]]:
+    for role, needed in NEEDED.items():
+        yield from ((role, name, None) for name in needed)
+        yield from ((role, name, value) for name, value in (*EVERYWHERE, *WRONG[role]))
+
+
+@pytest.mark.parametrize(("role", "name", "value"), list(every_mistake()))
+def test_a_setting_that_is_missing_or_wrong_is_one_line_that_names_it(role: str, name: str, value: str | None) -> None:
+    given = {known: None for known in os.environ if known.startswith("LIFEOS_")} | WHOLE | {name: value}
+    ended = CliRunner().invoke(main, [role], env=given)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    named = name.removesuffix("SECURITY_PROTOCOL") if value == "SASL_SSL" else name
+    assert line.startswith(f"lifeos: {named}")
+    assert HIDDEN not in line
+
+
+async def test_each_process_ends_with_status_2_on_a_setting_that_is_wrong() -> None:
+    said = await asyncio.gather(*(run(WHOLE | {"LIFEOS_ENV": "staging"}, role) for role in NEEDED))
+    line = "lifeos: LIFEOS_ENV: Input should be 'development' or 'production'\n"
+    assert said == [Said(2, "", line)] * len(NEEDED)
+
+
+# Servers -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def empty(stack: Stack) -> AsyncIterator[str]:
+    """A database without our schema."""
+    name = f"empty_{fresh_prefix()[1:-1]}"
+    await administer(stack, f"CREATE DATABASE {name}")
+    yield stack.dsn(name)
+    await administer(stack, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_what_keeps_a_process_from_starting_is_its_last_line(shared: World, stack: Stack, empty: str) -> None:
+    whole = variables(shared)
+    absent = {"LIFEOS_DATABASE_URL": stack.dsn("no_such_database")}
+    away = {"LIFEOS_DATABASE_URL": f"postgresql://lifeos:{HIDDEN}@{CLOSED}/lifeos"}
+    cases: list[tuple[str, dict[str, str], str]] = [
+        ("processors", {"LIFEOS_DATABASE_URL": empty}, r"the database is at version 0, .*: run lifeos migrate"),
+        ("relay", {"LIFEOS_DATABASE_URL": empty}, r"the database is at version 0, .*: run lifeos migrate"),
+        ("processors", {"LIFEOS_TOPIC_PREFIX": "absent."}, r"topic absent\.\S+ does not exist: run lifeos migrate"),
+        ("relay", {"LIFEOS_TOPIC_PREFIX": "absent."}, r"topic absent\.\S+ does not exist: run lifeos migrate"),
+        ("relay", absent, r'database "no_such_database" does not exist'),
+        ("processors", away, r"PostgreSQL does not answer: .*refused.*"),
+        ("migrate", away, r"PostgreSQL does not answer: .*refused.*"),
+        ("processors", {"LIFEOS_KAFKA_BOOTSTRAP": CLOSED}, rf"Kafka at {CLOSED} does not answer: .+"),
+        ("relay", {"LIFEOS_OPS_LISTEN": shared.service.address}, r".*in use.*"),
+    ]
+    await shared.service.ingress.start()
+    await shared.service.ingress.ready()
+    ended = await asyncio.gather(*(run(whole | changed, role, "--wait", "0.2") for role, changed, _ in cases))
+    for (role, changed, expected), said in zip(cases, ended, strict=True):
+        *before, last = said.err.splitlines()
+        assert said.status == 1, (role, changed, said)
+        assert re.fullmatch(f"lifeos: {expected}", last), (role, changed, last)
+        assert all(line.startswith("{") for line in before), (role, changed, before)
+        assert HIDDEN not in said.err
+
+
+async def test_migrate_may_run_again_and_twice_at_once(shared: World, empty: str) -> None:
+    fresh = variables(shared) | {"LIFEOS_DATABASE_URL": empty, "LIFEOS_TOPIC_PREFIX": fresh_prefix()}
+    first, second = await asyncio.gather(run(fresh, "migrate"), run(fresh, "migrate"))
+    assert (first.status, second.status) == (0, 0), (first, second)
+    assert (first.out + second.out).count("migrated 0001") == 1
+    assert await run(fresh, "migrate") == Said(0, "schema and topics are at this version\n", "")
+    assert (await run(fresh | {"LIFEOS_ENV": "production"}, "relay", "--wait", "0")).status == 1  # one replica
+
+
+# Verbs ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+async def ann(shared: World) -> Person:
+    """Somebody in whose account something happened, in a world where everything runs."""
+    made = await person(shared, tasks=3)
+    for process in (shared.service.relay, shared.service.processors, shared.service.ingress):
+        if not process.running:
+            await process.start()
+    await asyncio.gather(
+        *(p.ready() for p in (shared.service.relay, shared.service.processors, shared.service.ingress))
+    )
+    await shared.simulator.mix(made.account, 60, seed=6)
+    await shared.settled()
+    return made
+
+
+async def test_an_account_is_connected_once_however_often_one_says_so(ann: Person) -> None:
+    world = ann.world
+    world.simulator.create("9000001", TOKEN)
+    world.simulator.run("9000001", "item_add", content="Read in full")
+    words = ("connections", "add", "todoist", "--account", "9000001", "--token", TOKEN)
+    first = await run(variables(world), *words)
+    assert (first.status, first.err) == (0, "")
+    told = re.fullmatch(r"connected todoist account 9000001: connection (\S+)\n", first.out)
+    assert told
+    await world.settled()
+    second, refused, unknown = await asyncio.gather(
+        run(variables(world), *words),
+        run(variables(world) | {"LIFEOS_ENV": "production"}, *words),
+        run(variables(world), "connections", "add", "nowhere", "--account", "1", "--token", "1"),
+    )
+    assert second == first
+    assert (refused.status, refused.out) == (1, "")
+    assert re.fullmatch(r"lifeos: connections add is for development.*\n", refused.err)
+    assert (unknown.status, unknown.out) == (2, "")
+    assert "'nowhere'" in unknown.err
+    await world.settled()
+    subscriber = await world.subscriber()
+    assert subscriber.breaches == []
+    assert_same(subscriber, world.simulator, "9000001", UUID(told[1]))
+
+
+async def test_tail_shows_changes_to_people_and_to_machines(ann: Person) -> None:
+    world = ann.world
+    other = await person(world, tasks=2)
+    await world.settled()
+    beginning = ("tail", "changes.task", "--from-beginning")
+    readable, machine, filtered, webhooks, unknown = await asyncio.gather(
+        run(variables(world), *beginning, "--limit", "20"),
+        run(variables(world), *beginning, "--limit", "20", "--json"),
+        run(
+            variables(world),
+            *beginning,
+            "--limit",
+            "2",
+            "--json",
+            "--connection",
+            f"{other.connection}",
+            "--kind",
+            "task",
+        ),
+        run(variables(world), "tail", f"{world.prefix}webhooks.todoist", "--from-beginning", "--limit", "1"),
+        run(variables(world), "tail", "changes.nothing"),
+    )
+    assert {(said.status, said.err) for said in (readable, machine, filtered, webhooks)} == {(0, "")}
+    lines = readable.out.splitlines()
+    assert len(lines) == 20
+    assert [line for line in lines if not LINE.fullmatch(line)] == []
+    rows = json_lines(machine)
+    assert len(rows) == 20
+    assert {row["topic"] for row in rows} == {f"{world.prefix}changes.task"}
+    assert all(row["headers"]["ce_subject"] == row["value"]["itemId"] for row in rows)
+    assert {row["headers"]["ce_connectionid"] for row in json_lines(filtered)} == {str(other.connection)}
+    assert {row["value"]["item"]["title"] for row in json_lines(filtered)} == {"Task 0", "Task 1"}
+    assert re.search(rf"  todoist item:\w+  account {ann.account}  look  delivery \S+\n", webhooks.out)
+    assert (unknown.status, unknown.out) == (1, "")
+    assert re.fullmatch(r"lifeos: there is no topic changes.nothing.*\n", unknown.err)
+
+
+async def test_a_reader_that_has_had_enough_ends_tail_quietly(ann: Person) -> None:
+    reading, writing = os.pipe()
+    child = await start(variables(ann.world), "tail", "changes.task", "--from-beginning", out=writing)
+    os.close(writing)
+    assert await asyncio.to_thread(os.read, reading, 1)
+    os.close(reading)
+    _, err = await asyncio.wait_for(child.communicate(), BOUND_SECONDS)
+    assert err == b""
+    assert child.returncode in (0, 1)
+
+
+async def test_ctrl_c_ends_tail_quietly(ann: Person) -> None:
+    child = await start(variables(ann.world), "tail", "changes.task", "--from-beginning")
+    assert child.stdout
+    assert await asyncio.wait_for(child.stdout.readline(), BOUND_SECONDS)
+    child.send_signal(signal.SIGINT)
+    _, err = await asyncio.wait_for(child.communicate(), BOUND_SECONDS)
+    assert (child.returncode, err) == (130, b"")
+
+
+async def test_deliveries_are_listed_with_what_became_of_them(ann: Person) -> None:
+    world = ann.world
+    sent = await run(variables(world), "simulate", "--send", str(CAPTURED), "--to", world.service.webhook_url)
+    assert (sent.status, sent.err) == (0, "")
+    assert sent.out.startswith(f"200 OK from {world.service.webhook_url}")
+    await world.settled()
+    human, machine, unmatched, mine, none = await asyncio.gather(
+        run(variables(world), "deliveries"),
+        run(variables(world), "deliveries", "--json", "--limit", "3"),
+        run(variables(world), "deliveries", "--json", "--outcome", "unmatched", "--provider", "todoist"),
+        run(variables(world), "deliveries", "--json", "--connection", str(ann.connection), "--limit", "1000"),
+        run(variables(world), "deliveries", "--outcome", "parked", "--connection", str(ann.connection)),
+    )
+    assert {(said.status, said.err) for said in (human, machine, unmatched, mine, none)} == {(0, "")}
+    heading, newest, *lines = human.out.splitlines()
+    assert heading.split()[:3] == ["accepted", "outcome", "delivery"]
+    assert len(lines) == 19
+    assert " unmatched " in newest
+    told = [line for line in lines if f"  {ann.account}  " in line]
+    assert told
+    assert [line for line in told if not re.search(r"  synced +[0-9a-f-]{36}  ", line)] == []
+    assert len(json_lines(machine)) == 3
+    strangers = json_lines(unmatched)
+    assert {(row["outcome"], row["connection_id"]) for row in strangers} == {("unmatched", None)}
+    assert strangers[0]["delivery_id"] in newest
+    rows = json_lines(mine)
+    assert {(row["account"], row["connection_id"]) for row in rows} == {(ann.account, str(ann.connection))}
+    pushes = {push.delivery_id for push in world.simulator.holding(ann.account).books.pushes}
+    assert len(rows) >= 30
+    assert {row["delivery_id"] for row in rows} <= pushes
+    assert none.out == "no deliveries in the last 24 hours that match\n"
+
+
+async def test_tail_shows_records_that_are_none_of_ours(ann: Person) -> None:
+    world = ann.world
+    headers: list[tuple[str, bytes | None]] = [("ce_id", None), ("ce_type", b"\xff")]
+    await put(world, ann, [(value, headers) for value in ODD])
+    await world.settled()
+    every = str(len(await read_all(world.stack.bootstrap, [f"{world.prefix}webhooks.todoist"])))
+    words = ("tail", "webhooks.todoist", "--from-beginning", "--limit", every)
+    readable, machine = await asyncio.gather(run(variables(world), *words), run(variables(world), *words, "--json"))
+    assert (readable.status, readable.err, machine.status, machine.err) == (0, "", 0, "")
+    assert len(json_lines(machine)) == int(every)
+    assert len(readable.out.splitlines()) == int(every)
+    assert "\x1b" not in readable.out
+
+
+# Ends ----------------------------------------------------------------------------------------------------------------
+
+
+async def test_sigterm_ends_each_process_cleanly_idle_and_busy_and_nothing_is_lost(ann: Person) -> None:
+    world, service = ann.world, ann.world.service
+    loop = asyncio.get_running_loop()
+    for busy in (False, True):
+        making = asyncio.create_task(world.simulator.mix(ann.account, 400 if busy else 0, seed=8))
+        if busy:
+            await accepts(ann)
+        began = loop.time()
+        statuses = await asyncio.gather(*(getattr(service, role).stop() for role in ROLES))
+        assert statuses == [0, 0, 0], [getattr(service, role).said() for role in ROLES]
+        assert loop.time() - began < QUICKLY
+        await service.start()
+        await making
+        ann.run("item_add", content="Pushes that were given up meanwhile are caught up with")
+    await world.settled()
+    subscriber = await world.subscriber()
+    assert subscriber.breaches == []
+    ann.is_told_to(subscriber)
+
+
+async def accepts(one: Person) -> None:
+    """Returns when a delivery was accepted that was not when this was called."""
+    before = (await one.cursor())["wanted"]
+
+    async def more() -> bool:
+        return bool((await one.cursor())["wanted"] > before)
+
+    await until(more, "a delivery is accepted")
+
+
+# The command ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a `lifeos` command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def variables(world: World) -> dict[str, str]:
+    """What the environment of an operator of this world has. No local stack is near."""
+    return {**world.service.variables, "LIFEOS_STATE_DIR": "/nonexistent", "LIFEOS_OPS_LISTEN": "127.0.0.1:0"}
+
+
+async def start(given: dict[str, str], *words: str, out: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIFEOS_")}
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "deploy.lifeos",
+        *words,
+        env=environment | given,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=out,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def run(given: dict[str, str], *words: str) -> Said:
+    child = await start(given, *words)
+    try:
+        out, err = await asyncio.wait_for(child.communicate(), BOUND_SECONDS)
+    except TimeoutError:
+        child.kill()
+        raise AssertionError(f"{words} did not end") from None
+    assert child.returncode is not None
+    return Said(child.returncode, out.decode(), err.decode())
+
+
+def json_lines(said: Said) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in said.out.splitlines()]
