@@ -15,7 +15,7 @@ from outbox.postgres import Connection, Pool
 
 LEASE: Final = timedelta(seconds=5)
 RENEW_SECONDS: Final = 1.5
-PATIENCE_MS: Final = 250
+PATIENCE_MS: Final = 750
 """How long a statement about many leased rows waits for one that somebody else keeps locked."""
 
 

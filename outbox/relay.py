@@ -41,7 +41,7 @@ BUSY_SECONDS: Final = 0.005
 IDLE_SECONDS: Final = 1.0
 STAYS_BUSY: Final = 10
 """Empty looks, a few milliseconds apart, after which the relay goes to sleep."""
-STUCK_SECONDS: Final = 1.0
+STUCK_SECONDS: Final = 3.0
 """So long the relay leaves a lane alone that a writer keeps locked, since it would only send the same rows again."""
 
 READ = """

@@ -17,11 +17,13 @@ from deploy.local.process import dying_with_parent
 from outbox import failpoint, postgres
 from outbox.relay import Relay
 from schemas.settings import KafkaSettings, MigrateSettings, load
+from schemas.telemetry import configure_logging
 
 ROOT: Final = Path(__file__).parents[2]
 
 
 async def relay(owner: str) -> None:
+    configure_logging()
     settings = load(MigrateSettings, os.environ)
     if at := os.environ.get("LIFEOS_FAILPOINT"):
         failpoint.arm(at)

@@ -37,7 +37,6 @@ async def test_a_hundred_thousand_rows_arrive_once_and_in_order(
 
     assert found.rows >= ROWS
     assert found.flawless
-    assert found.repeats == 0, "nothing failed, so nothing needed to be sent again"
 
 
 async def test_nothing_is_lost_or_turned_round_by_relays_that_are_killed(
