@@ -125,7 +125,11 @@ class Sync:
         await asyncio.gather(renewing, *running, return_exceptions=True)
 
     async def _run(self, client: httpx.AsyncClient, held: Held) -> None:
-        """One run, whatever becomes of it. Only a fault of our own is an error in the log."""
+        """One run, whatever becomes of it. Only a fault of our own is an error in the log.
+
+        A failure that could not even be written down leaves the cursor due: its lease, kept to its end, is the pause.
+        """
+        give_back = True
         try:
             work = await cursors.begin(self._pool, held)
             if work is not None:
@@ -136,9 +140,13 @@ class Sync:
             log.warning(
                 "run was cut short", extra={"cursor_id": held.key, "detail": f"{type(error).__name__}: {error}"}
             )
+        except Exception:
+            give_back = False
+            log.exception("run failed, and could not say so", extra={"cursor_id": held.key})
         finally:
-            with suppress(*UNAVAILABLE, *TRANSIENT):
-                await lease.release(self._pool, CURSORS, self._owner, [held])
+            if give_back:
+                with suppress(*UNAVAILABLE, *TRANSIENT):
+                    await lease.release(self._pool, CURSORS, self._owner, [held])
 
     async def _run_work(self, client: httpx.AsyncClient, work: Work) -> None:
         reader = BY_NAME[work.provider]
