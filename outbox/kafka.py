@@ -104,7 +104,9 @@ class Producer:
             enable_idempotence=True,
             linger_ms=0,
             max_batch_size=topics.MAX_BATCH_BYTES,
-            request_timeout_ms=10_000,
+            # Far beyond any deadline of ours: a batch that aiokafka gives up unsent leaves no hole in the sequence, and
+            # the next one would be written before its repeat.
+            request_timeout_ms=40_000,
             retry_backoff_ms=50,
         )
 

@@ -99,7 +99,9 @@ class Consume:
             if self._positions.get(partition) is position:
                 raise
             # Kafka has given the partition to another member meanwhile, who handles these records.
-            log.info("batch was fenced out", extra={"topic": partition[0], "partition": partition[1], "detail": str(lost)})
+            log.info(
+                "batch was fenced out", extra={"topic": partition[0], "partition": partition[1], "detail": str(lost)}
+            )
 
     async def _accept_or_split(self, position: Position, records: Sequence[Any]) -> None:
         try:

@@ -65,15 +65,16 @@ class Sync:
         self._woken.set()
 
     async def run(self) -> None:
-        """Claims due cursors and runs them until `stop`."""
-        async with httpx.AsyncClient(follow_redirects=False, limits=httpx.Limits(max_connections=64)) as client:
-            renewing = asyncio.create_task(self._renew())
+        """Claims due cursors and runs them until `stop`. Raises, in a group, what its leases cannot be kept for."""
+        async with httpx.AsyncClient(limits=httpx.Limits(max_connections=64)) as client, asyncio.TaskGroup() as group:
+            renewing = group.create_task(self._renew())
             try:
                 while not self._stopping:
                     await self._claim(client)
                     await self._rest()
             finally:
-                await self._wind_down(renewing)
+                await self._wind_down()
+                renewing.cancel()
 
     async def _claim(self, client: httpx.AsyncClient) -> None:
         free = RUNS_AT_ONCE - len(self._running)
@@ -98,13 +99,15 @@ class Sync:
         self._woken.clear()
 
     async def _pause(self) -> float:
-        """Until the next cursor is due, at most a second."""
+        """Until the next cursor is due, at most a second. With every place taken, until one is free."""
         try:
             until, waiting = await cursors.next_due(self._pool)
         except (*UNAVAILABLE, *TRANSIENT):
             return LOOK_SECONDS
         CURSOR_OLDEST_DUE.set(max(0.0, waiting or 0.0))
-        return min(LOOK_SECONDS, max(0.01, until)) if until is not None else LOOK_SECONDS
+        if until is None or len(self._running) >= RUNS_AT_ONCE:
+            return LOOK_SECONDS
+        return min(LOOK_SECONDS, max(0.01, until))
 
     async def _renew(self) -> None:
         """Prolongs the leases of all runs; a run whose lease has gone is ended, since it can commit nothing."""
@@ -117,12 +120,14 @@ class Sync:
                     if task := self._running.get(held):
                         task.cancel()
 
-    async def _wind_down(self, renewing: asyncio.Task[None]) -> None:
+    async def _wind_down(self) -> None:
+        """Lets runs commit the page they are at, in bounded time."""
         running = list(self._running.values())
-        _, late = await asyncio.wait(running, timeout=5) if running else (None, set())
-        for task in (*late, renewing):
-            task.cancel()
-        await asyncio.gather(renewing, *running, return_exceptions=True)
+        if running:
+            _, late = await asyncio.wait(running, timeout=5)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
     async def _run(self, client: httpx.AsyncClient, held: Held) -> None:
         """One run, whatever becomes of it. Only a fault of our own is an error in the log.
