@@ -95,7 +95,7 @@ def _run(model: type[S], main: Callable[[S], Awaitable[None]]) -> None:
         click.echo(f"lifeos: {error}", err=True)
         sys.exit(2)
     except _expected() as error:
-        click.echo(f"lifeos: {error}", err=True)
+        click.echo(f"lifeos: {str(error) or type(error).__name__}", err=True)
         sys.exit(1)
 
 
@@ -115,9 +115,9 @@ def _expected() -> tuple[type[BaseException], ...]:
     from outbox.kafka import AssignmentLost, UnsafeCluster
     from outbox.lease import FenceLost
     from outbox.migrate import SchemaDrift
-    from outbox.postgres import REFUSED
+    from outbox.postgres import REFUSED, TRANSIENT, UNAVAILABLE
 
-    return (UnsafeCluster, SchemaDrift, AssignmentLost, FenceLost, OSError, TimeoutError, *REFUSED)
+    return (UnsafeCluster, SchemaDrift, AssignmentLost, FenceLost, *REFUSED, *TRANSIENT, *UNAVAILABLE)
 
 
 def owner(role: str) -> str:

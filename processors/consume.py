@@ -69,6 +69,13 @@ class Consume:
             while not self._stopping:
                 found = await self._consumer.batches(RECORDS, POLL_SECONDS)
                 await asyncio.gather(*(self._accept(*batch) for batch in found.items()))
+        except UNAVAILABLE as error:
+            if not self._stopping:
+                raise
+            detail = f"{type(error).__name__}: {error}"[:200]
+            log.warning(
+                "stopped while the database is away: the batch is accepted by another", extra={"detail": detail}
+            )
         finally:
             committing.cancel()
             await asyncio.gather(committing, return_exceptions=True)

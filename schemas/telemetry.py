@@ -70,5 +70,5 @@ def configure_logging() -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    for noisy in ("httpx", "httpcore", "uvicorn.error", "uvicorn.access"):
+    for noisy in ("httpx", "httpcore", "uvicorn.error", "uvicorn.access", "asyncpg.pool"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
