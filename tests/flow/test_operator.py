@@ -1,6 +1,7 @@
 """What an operator meets: settings that are wrong, servers that are away, verbs that are read, piped and interrupted."""
 
 import asyncio
+import fcntl
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
@@ -20,8 +22,9 @@ from tests.conftest import Stack, administer, fresh_prefix
 from tests.flow.books import read_all
 from tests.flow.expected import assert_same
 from tests.flow.people import Person, person
+from tests.flow.proxy import Proxy
 from tests.flow.records import put
-from tests.flow.service import ROLES
+from tests.flow.service import ROLES, Process
 from tests.flow.world import RING, TOKEN, World
 from tests.outbox.conditions import until
 
@@ -245,14 +248,15 @@ async def test_tail_shows_changes_to_people_and_to_machines(ann: Person) -> None
     assert all(row["headers"]["ce_subject"] == row["value"]["itemId"] for row in rows)
     assert {row["headers"]["ce_connectionid"] for row in json_lines(filtered)} == {str(other.connection)}
     assert {row["value"]["item"]["title"] for row in json_lines(filtered)} == {"Task 0", "Task 1"}
-    assert re.search(rf"  todoist item:\w+  account {ann.account}  look  delivery \S+\n", webhooks.out)
+    assert re.search(r"  todoist \w+:\w+  account \d+  look  delivery \S+\n", webhooks.out)
     assert (unknown.status, unknown.out) == (1, "")
     assert re.fullmatch(r"lifeos: there is no topic changes.nothing.*\n", unknown.err)
 
 
 async def test_a_reader_that_has_had_enough_ends_tail_quietly(ann: Person) -> None:
     reading, writing = os.pipe()
-    child = await start(variables(ann.world), "tail", "changes.task", "--from-beginning", out=writing)
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)  # much less than it has to say
+    child = await start(variables(ann.world), "tail", "changes.task", "--from-beginning", "--json", out=writing)
     os.close(writing)
     assert await asyncio.to_thread(os.read, reading, 1)
     os.close(reading)
@@ -315,6 +319,20 @@ async def test_tail_shows_records_that_are_none_of_ours(ann: Person) -> None:
     assert len(json_lines(machine)) == int(every)
     assert len(readable.out.splitlines()) == int(every)
     assert "\x1b" not in readable.out
+    parked = json_lines(await run(variables(world), "deliveries", "--outcome", "parked", "--json"))
+    assert [row["reason"] for row in parked] == ["undecodable"] * len(ODD)
+
+
+async def test_a_verb_without_its_server_or_setting_says_so_in_a_line(ann: Person) -> None:
+    given = variables(ann.world)
+    away = given | {"LIFEOS_KAFKA_BOOTSTRAP": CLOSED, "LIFEOS_DATABASE_URL": WHOLE["LIFEOS_DATABASE_URL"]}
+    unset = {"LIFEOS_STATE_DIR": "/nonexistent"}
+    tail = ("tail", "changes.task")
+    for words, status in ((tail, 1), (("deliveries",), 1), (tail, 2), (("deliveries",), 2)):
+        said = await run(away if status == 1 else unset, *words)
+        assert (said.status, said.out, said.err.count("\n")) == (status, "", 1), said
+        assert said.err.startswith("lifeos: ")
+        assert HIDDEN not in said.err
 
 
 # Ends ----------------------------------------------------------------------------------------------------------------
@@ -340,6 +358,34 @@ async def test_sigterm_ends_each_process_cleanly_idle_and_busy_and_nothing_is_lo
     ann.is_told_to(subscriber)
 
 
+async def test_sigterm_ends_a_process_cleanly_while_the_database_is_away(ann: Person) -> None:
+    world, service = ann.world, ann.world.service
+    to = urlsplit(world.database)
+    assert to.hostname
+    assert to.port
+    proxy = Proxy(to.hostname, to.port)
+    credentials = to.netloc.rpartition("@")[0]
+    netloc = f"{credentials}@127.0.0.1:{await proxy.start()}"
+    for process in (service.processors, service.relay):
+        await process.stop()
+    through = to._replace(netloc=netloc).geturl()
+    cut_off = [service.another(role, LIFEOS_DATABASE_URL=through) for role in ("processors", "relay")]
+    for process in cut_off:
+        await process.start()
+    await asyncio.gather(*(process.ready() for process in cut_off))
+    ann.run("item_add", content="Before")
+    await accepts(ann)
+    await proxy.cut()
+    ann.run("item_add", content="Accepted by Kafka, while nobody can write a receipt")
+    await says(cut_off[0], "database is away")
+    assert await asyncio.gather(*(process.stop() for process in cut_off)) == [0, 0], [p.said() for p in cut_off]
+    assert "Traceback" not in "".join(process.said() for process in cut_off)
+    for process in (service.processors, service.relay):
+        await process.start()
+    await world.settled()
+    ann.is_told_to(await world.subscriber())
+
+
 async def accepts(one: Person) -> None:
     """Returns when a delivery was accepted that was not when this was called."""
     before = (await one.cursor())["wanted"]
@@ -348,6 +394,15 @@ async def accepts(one: Person) -> None:
         return bool((await one.cursor())["wanted"] > before)
 
     await until(more, "a delivery is accepted")
+
+
+async def says(process: Process, words: str) -> None:
+    """Returns when its log has these words."""
+
+    async def said() -> bool:
+        return words in process.said()
+
+    await until(said, f"{process.role} says {words!r}")
 
 
 # The command ---------------------------------------------------------------------------------------------------------
