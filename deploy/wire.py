@@ -71,11 +71,14 @@ def relay(wait: float) -> None:
 @patience
 def migrate(wait: float) -> None:
     """Bring the database schema and the topics to this version, then exit. Safe to run again, and twice at once."""
-    _run(MigrateSettings, partial(_migrate, wait=wait))
+    _run(MigrateSettings, partial(_migrate, wait=wait), interrupted=130)
 
 
-def _run(model: type[S], main: Callable[[S], Awaitable[None]]) -> None:
-    """Exit status: 0 ended as asked, 1 something outside keeps it from running, 2 a setting is wrong."""
+def _run(model: type[S], main: Callable[[S], Awaitable[None]], interrupted: int = 0) -> None:
+    """Exit status: 0 ended as asked, 1 something outside keeps it from running, 2 a setting is wrong.
+
+    `interrupted` is the status after a signal that came before `main` listened to any: all that `migrate` ever gets.
+    """
     import uvloop
 
     from outbox import failpoint
@@ -90,7 +93,8 @@ def _run(model: type[S], main: Callable[[S], Awaitable[None]]) -> None:
         sys.exit(2)
     configure_logging()
     try:
-        uvloop.run(_cut(main(settings)))
+        if not uvloop.run(_cut(main(settings))):
+            sys.exit(interrupted)
     except BadSettings as error:
         click.echo(f"lifeos: {error}", err=True)
         sys.exit(2)
@@ -99,15 +103,22 @@ def _run(model: type[S], main: Callable[[S], Awaitable[None]]) -> None:
         sys.exit(1)
 
 
-async def _cut(main: Awaitable[None]) -> None:
-    """Lets the first cause out of the groups that tasks raise together."""
+async def _cut(main: Awaitable[None]) -> bool:
+    """False when a signal ended `main` before it listened to signals itself. Lets the first cause out of groups."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
     try:
         await main
+    except asyncio.CancelledError:
+        return False
     except BaseExceptionGroup as group:
         cause: BaseException = group
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
         raise cause from group
+    return True
 
 
 def _expected() -> tuple[type[BaseException], ...]:

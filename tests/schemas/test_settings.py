@@ -142,7 +142,7 @@ def test_what_is_wrong_is_one_line_that_names_the_variable(name: str, value: str
         ("LIFEOS_KAFKA_BOOTSTRAP", "one:9092,two:9092, [::1]:9093"),
         ("LIFEOS_DATABASE_URL", "postgres://host/lifeos"),
         ("LIFEOS_DATABASE_URL", "postgresql:///lifeos?host=/run/postgresql"),
-        ("LIFEOS_DATABASE_URL", f"postgresql://lifeos:{SECRET}%2F%40@one:5432,[::1]:5433,three/lifeos?sslmode=require"),
+        ("LIFEOS_DATABASE_URL", f"postgresql://lifeos:{SECRET}%2F%40@one:5432,two:5433,three/lifeos?sslmode=require"),
     ],
 )
 def test_every_form_that_the_clients_understand_is_accepted(name: str, value: str) -> None:
