@@ -90,6 +90,18 @@ def _connection(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
+async def _started(
+    start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]], within: float = 10.0
+) -> None:
+    """Starts a client, or leaves nothing of it behind. Raises `KafkaUnavailable`."""
+    try:
+        async with asyncio.timeout(within):
+            await start()
+    except (KafkaError, TimeoutError, OSError) as error:
+        await stop()
+        raise KafkaUnavailable(f"no Kafka broker answered: {str(error) or 'timed out'}") from None
+
+
 class Producer:
     """Sends whole batches, idempotently, and waits for every in-sync replica.
 
@@ -112,12 +124,7 @@ class Producer:
 
     async def start(self, within: float = 5.0) -> None:
         """Connects. Raises `KafkaUnavailable` when no broker answers `within` seconds."""
-        try:
-            async with asyncio.timeout(within):
-                await self._client.start()
-        except (KafkaError, TimeoutError, OSError) as error:
-            await self.stop()
-            raise KafkaUnavailable(f"no Kafka broker answered: {str(error) or 'timed out'}") from None
+        await _started(self._client.start, self.stop, within)
 
     async def stop(self) -> None:
         """Flushes and closes, in bounded time; what is then still unsent is dropped, its waiters cancelled."""
@@ -223,12 +230,7 @@ class Consumer(ConsumerRebalanceListener):
             fetch_max_wait_ms=500,
         )
         self._client.subscribe(self._names, listener=self)
-        try:
-            async with asyncio.timeout(within):
-                await self._client.start()
-        except (KafkaError, TimeoutError, OSError) as error:
-            await self.stop()
-            raise KafkaUnavailable(f"no Kafka broker answered: {str(error) or 'timed out'}") from None
+        await _started(self._client.start, self.stop, within)
 
     async def stop(self) -> None:
         """Leaves the group, in bounded time."""
@@ -319,12 +321,7 @@ class Reader:
         )
 
     async def __aenter__(self) -> "Reader":
-        try:
-            async with asyncio.timeout(10):
-                await self._client.start()
-        except (KafkaError, TimeoutError, OSError) as error:
-            await self._client.stop()
-            raise KafkaUnavailable(f"no Kafka broker answered: {str(error) or 'timed out'}") from None
+        await _started(self._client.start, self._client.stop)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -407,12 +404,7 @@ class _admin:  # noqa: N801 - a context manager in all but name
         self._client = AIOKafkaAdminClient(**_connection(settings), request_timeout_ms=10_000)
 
     async def __aenter__(self) -> AIOKafkaAdminClient:
-        try:
-            async with asyncio.timeout(10):
-                await self._client.start()
-        except (KafkaError, TimeoutError, OSError) as error:
-            await self._client.close()
-            raise KafkaUnavailable(f"no Kafka broker answered: {str(error) or 'timed out'}") from None
+        await _started(self._client.start, self._client.close)
         return self._client
 
     async def __aexit__(self, *_: object) -> None:

@@ -60,7 +60,7 @@ class Sync:
         self._woken.set()
 
     def stop(self) -> None:
-        """Ends `run` when the runs that are under way have committed the page they are at."""
+        """Ends `run`. Runs that are under way get five seconds to end; what is cut short then is begun again elsewhere."""
         self._stopping = True
         self._woken.set()
 
@@ -121,7 +121,7 @@ class Sync:
                         task.cancel()
 
     async def _wind_down(self) -> None:
-        """Lets runs commit the page they are at, in bounded time."""
+        """Lets runs end, in bounded time."""
         running = list(self._running.values())
         if running:
             _, late = await asyncio.wait(running, timeout=5)
