@@ -304,9 +304,16 @@ class Consumer(ConsumerRebalanceListener):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._client.commit(held)
 
-    def end(self, partition: Partition) -> int | None:
-        """The offset after the newest record of a held partition, as last heard from the broker."""
-        return self._client.highwater(TopicPartition(*partition)) if partition in self.held else None
+    async def ends(self) -> dict[Partition, int]:
+        """The offset after the newest record of each held partition; nothing where the broker does not say in time.
+
+        Asked, not remembered from the last fetch: while a batch waits for the database nothing is fetched.
+        """
+        with suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                ends = await self._client.end_offsets([TopicPartition(*partition) for partition in self.held])
+                return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+        return {}
 
 
 class Reader:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 from outbox import commit, connections, offsets, parked
@@ -91,6 +92,8 @@ class Consume:
         for partition in partitions:
             self._positions.pop(partition, None)
             self._moved.pop(partition, None)
+            with suppress(KeyError):
+                CONSUMER_LAG.remove(*partition)
 
     async def _accept(self, partition: Partition, records: Sequence[Any]) -> None:
         """Accepts what is new to us; a record below the position was handled before a rebalance."""
@@ -190,10 +193,9 @@ class Consume:
         while True:
             await asyncio.sleep(1)
             await self._commit_to_group()
-            for (topic, number), position in list(self._positions.items()):
-                end = self._consumer.end((topic, number))
-                if end is not None:
-                    CONSUMER_LAG.labels(topic, number).set(max(0, end - (position.next_offset or 0)))
+            for partition, end in (await self._consumer.ends()).items():
+                if position := self._positions.get(partition):
+                    CONSUMER_LAG.labels(*partition).set(max(0, end - (position.next_offset or 0)))
 
     async def _commit_to_group(self) -> None:
         moved, self._moved = self._moved, {}

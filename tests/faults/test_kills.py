@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from outbox.failpoint import FAILPOINTS
@@ -146,3 +147,34 @@ async def awake(process: Process) -> None:
                 return
             except OSError:
                 await asyncio.sleep(0.05)
+
+
+async def test_the_lag_grows_while_postgresql_is_away_and_is_gone_afterwards(connected: World, stack: Stack) -> None:
+    """What an operator sees of an outage in which every delivery is still answered 200."""
+    made = connected
+    await made.service.start()
+    await made.settled()
+    await stack.postgres.kill()
+    try:
+        for _ in range(30):
+            made.simulator.run(ACCOUNT, "item_add", content="while nobody can write")
+        await made.simulator.quiesce()
+        await lag(made, 30)
+    finally:
+        await stack.postgres.start()
+    await assert_whole(made)
+    await lag(made, 0)
+
+
+async def lag(made: World, expected: int) -> None:
+    """Returns when the processors say so."""
+    processors = made.service.processors
+    async with asyncio.timeout(20):
+        while True:
+            assert processors.running, processors.said()
+            with suppress(OSError, httpx.TransportError):
+                lines = (await processors.metrics()).splitlines()
+                found = [float(line.split()[-1]) for line in lines if line.startswith("lifeos_consumer_lag{")]
+                if found and sum(found) == expected:
+                    return
+            await asyncio.sleep(0.1)
