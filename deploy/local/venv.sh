@@ -75,17 +75,27 @@ build() {
 
 # pip_install VENV WHAT ARGUMENTS...: a counter where somebody watches, and pip's words where it fails.
 pip_install() {
-    local venv=$1 what=$2 log=$1/lifeos.log count=0 line
+    local venv=$1 what=$2 log=$1/lifeos.log status=0
     shift 2
     [ -t 2 ] || echo "Installing $what" >&2
+    # Joined by ||, or set -e would end us here, before a word of why.
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --progress-bar off "$@" 2>&1 | tee "$log" |
-        while read -r line; do
-            case $line in Collecting*) count=$((count + 1)) ;; Installing\ *) ;; *) continue ;; esac
-            if [ -t 2 ]; then printf '\r\033[KInstalling %s: %d, %.60s' "$what" "$count" "${line% (from *}" >&2; fi
-        done
-    local status=${PIPESTATUS[0]}
+        count "$what" || status=${PIPESTATUS[0]}
     if [ -t 2 ]; then printf '\r\033[K' >&2; fi
     [ "$status" = 0 ] && return
     tail -n 15 "$log" >&2
     fail "The dependencies could not be installed; all of what pip said is in $log."
+}
+
+# count WHAT: what pip says, as one line that grows no wider than the terminal.
+count() {
+    local count=0 line said columns
+    columns=$(stty size <&2 2>/dev/null) || true
+    columns=${columns#* }
+    [ "${columns:-0}" -gt 0 ] || columns=80
+    while read -r line; do
+        case $line in Collecting*) count=$((count + 1)) ;; Installing\ *) ;; *) continue ;; esac
+        printf -v said 'Installing %s: %d, %s' "$1" "$count" "${line% (from *}"
+        if [ -t 2 ]; then printf '\r\033[K%s' "${said:0:columns-1}" >&2; fi
+    done
 }
