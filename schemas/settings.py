@@ -9,8 +9,8 @@ import ssl
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,10 @@ from pydantic import (
 
 class BadSettings(ValueError):
     """One setting is wrong. The text is one line that names the variable and what it should be."""
+
+
+class NotSet(BadSettings):
+    """A setting that is needed is not there at all."""
 
 
 class KeyRing:
@@ -68,11 +72,14 @@ class KeyRing:
         return cls(keys)
 
 
+LAST_PORT: Final = 65535
+
+
 def _listen(text: object) -> object:
     if not isinstance(text, str):
         return text
     host, _, port = text.rpartition(":")
-    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > LAST_PORT:
         raise ValueError("must be host:port")
     return Listen(host=host.strip("[]"), port=int(port))
 
@@ -86,12 +93,20 @@ def _secrets(text: object) -> object:
     return secrets
 
 
-_SERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]]+):[0-9]{1,5}", re.ASCII)
-_DATABASE_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*)(:[0-9]{1,5})?", re.ASCII)
+_SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,\[\]]+):([0-9]{1,5})", re.ASCII)
+_DATABASE_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]*)(?::([0-9]{1,5}))?", re.ASCII)
+_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#:\[\]]+)(?::([0-9]{1,5}))?(?:/[^\s?#]*)?", re.ASCII)
+_PREFIX = re.compile(r"[A-Za-z0-9._-]{0,40}")
+
+
+def _fits(form: re.Pattern[str], text: str) -> bool:
+    """Whether the whole text has this form, whose only group is a port."""
+    found = form.fullmatch(text)
+    return found is not None and int(found[1] or 0) <= LAST_PORT
 
 
 def _servers(text: str) -> str:
-    if not all(_SERVER.fullmatch(part.strip()) for part in text.split(",")):
+    if not all(_fits(_SERVER, part.strip()) for part in text.split(",")):
         raise ValueError("must be host:port[,host:port…]")
     return text
 
@@ -104,9 +119,21 @@ def _database_url(url: SecretStr) -> SecretStr:
         parts = urlsplit("")
     hosts = parts.netloc.rpartition("@")[2].split(",")
     known = parts.scheme in ("postgresql", "postgres") and "@" not in parts.path
-    if not known or not all(map(_DATABASE_HOST.fullmatch, hosts)):
+    if not known or not all(_fits(_DATABASE_HOST, host) for host in hosts):
         raise ValueError("must be postgresql://user:password@host:port/database, reserved characters percent-encoded")
     return url
+
+
+def _url(text: str) -> str:
+    if not _fits(_URL, text):
+        raise ValueError("must be http(s)://host[:port][/path]")
+    return text.rstrip("/")
+
+
+def _prefix(text: str) -> str:
+    if not _PREFIX.fullmatch(text):
+        raise ValueError("must be at most 40 letters (a to z), digits, dots, dashes and underscores")
+    return text
 
 
 def _certificates(file: Path) -> Path:
@@ -128,11 +155,7 @@ class Listen(BaseModel):
 Ring = Annotated[KeyRing, BeforeValidator(KeyRing.parse)]
 Address = Annotated[Listen, BeforeValidator(_listen)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_secrets)]
-Url = Annotated[
-    str,
-    Field(pattern=r"^https?://[^\s/?#]+[^\s?#]*$"),
-    BeforeValidator(lambda v: v.rstrip("/") if isinstance(v, str) else v),
-]
+Url = Annotated[str, AfterValidator(_url)]
 
 
 class _Settings(BaseModel):
@@ -165,7 +188,7 @@ class KafkaSettings(_Settings):
     sasl_username: str | None = Field(None, alias="LIFEOS_KAFKA_SASL_USERNAME")
     sasl_password: SecretStr | None = Field(None, alias="LIFEOS_KAFKA_SASL_PASSWORD")
     ca_file: Annotated[Path, AfterValidator(_certificates)] | None = Field(None, alias="LIFEOS_KAFKA_CA_FILE")
-    topic_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{0,40}$")] = Field("", alias="LIFEOS_TOPIC_PREFIX")
+    topic_prefix: Annotated[str, AfterValidator(_prefix)] = Field("", alias="LIFEOS_TOPIC_PREFIX")
 
     @model_validator(mode="after")
     def _sasl_is_whole(self) -> Self:
@@ -176,6 +199,16 @@ class KafkaSettings(_Settings):
 
 class DatabaseSettings(_Settings):
     database_url: Annotated[SecretStr, AfterValidator(_database_url)] = Field(alias="LIFEOS_DATABASE_URL")
+
+    @property
+    def database_address(self) -> str:
+        """`host:port[,host:port…]` of the server, or its socket's directory: never who we are there."""
+        parts = urlsplit(self.database_url.get_secret_value())
+        if hosts := parts.netloc.rpartition("@")[2]:
+            return ",".join(
+                host if _SERVER.fullmatch(host) else f"{host.rstrip(':')}:5432" for host in hosts.split(",")
+            )
+        return parse_qs(parts.query).get("host", ["its local socket"])[0]
 
 
 class IngressSettings(OpsSettings, KafkaSettings):
@@ -208,7 +241,7 @@ class ConnectSettings(DatabaseSettings):
 
 
 def load(model: type[S], environ: Mapping[str, str], read: Callable[[Path], str] = Path.read_text) -> S:
-    """The settings of one process. Empty variables count as unset. Raises `BadSettings`."""
+    """The settings of one process. Empty variables count as unset. Raises `BadSettings`, `NotSet` for what is missing."""
     values: dict[str, str] = {}
     for field in model.model_fields.values():
         name = str(field.alias)
@@ -222,12 +255,12 @@ def load(model: type[S], environ: Mapping[str, str], read: Callable[[Path], str]
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise BadSettings(_line(error.errors(include_url=False, include_input=False)[0])) from None
+        raise _bad(error.errors(include_url=False, include_input=False)[0]) from None
 
 
-def _line(error: Any) -> str:
+def _bad(error: Any) -> BadSettings:
     name = ".".join(str(part) for part in error["loc"][:1])
     if error["type"] == "missing":
-        return f"{name} is not set"
+        return NotSet(f"{name} is not set")
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{name}: {message}" if name else message
+    return BadSettings(f"{name}: {message}" if name else message)

@@ -22,9 +22,11 @@ class Wrong(click.ClickException):
 
 def loaded(load: Callable[[], T]) -> T:
     """What `load` returns; wrong settings become `Wrong`."""
-    from schemas.settings import BadSettings
+    from schemas.settings import BadSettings, NotSet
 
     try:
         return load()
-    except BadSettings as error:
+    except NotSet as error:
         raise Wrong(f"{error} (`lifeos up` sets it for this machine)") from None
+    except BadSettings as error:
+        raise Wrong(str(error)) from None

@@ -12,6 +12,7 @@ from schemas.settings import (
     KeyRing,
     Listen,
     MigrateSettings,
+    NotSet,
     ProcessorsSettings,
     RelaySettings,
     load,
@@ -21,6 +22,8 @@ KEY = b64encode(bytes(range(32))).decode()
 OTHER = b64encode(bytes(32)).decode()
 SECRET = "hunter2hunter2"
 DATABASE_URL = "must be postgresql://user:password@host:port/database, reserved characters percent-encoded"
+PREFIX = "must be at most 40 letters (a to z), digits, dots, dashes and underscores"
+URL = "must be http(s)://host[:port][/path]"
 PROCESSORS = {
     "LIFEOS_ENV": "development",
     "LIFEOS_OPS_LISTEN": "127.0.0.1:9102",
@@ -90,7 +93,7 @@ def test_a_base_address_ends_without_a_slash() -> None:
 
 @pytest.mark.parametrize("name", PROCESSORS)
 def test_what_is_missing_is_named(name: str) -> None:
-    with pytest.raises(BadSettings) as error:
+    with pytest.raises(NotSet) as error:
         load(ProcessorsSettings, {n: v for n, v in PROCESSORS.items() if n != name})
     assert str(error.value) == f"{name} is not set"
 
@@ -105,13 +108,19 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("LIFEOS_OPS_LISTEN", "localhost:65536", "must be host:port"),
         ("LIFEOS_OPS_LISTEN", "localhost:٣", "must be host:port"),
         ("LIFEOS_KAFKA_SECURITY_PROTOCOL", "TLS", "Input should be 'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"),
-        ("LIFEOS_TOPIC_PREFIX", "a/b", "String should match pattern '^[A-Za-z0-9._-]{0,40}$'"),
-        ("LIFEOS_TODOIST_URL", "api.todoist.com", r"String should match pattern '^https?://[^\s/?#]+[^\s?#]*$'"),
+        ("LIFEOS_TOPIC_PREFIX", "a/b", PREFIX),
+        ("LIFEOS_TOPIC_PREFIX", "a" * 41, PREFIX),
+        ("LIFEOS_TOPIC_PREFIX", "a\n", PREFIX),
+        ("LIFEOS_TODOIST_URL", "api.todoist.com", URL),
+        ("LIFEOS_TODOIST_URL", "https://", URL),
+        ("LIFEOS_TODOIST_URL", "https://api.todoist.com:65536", URL),
+        ("LIFEOS_TODOIST_URL", "https://api.todoist.com/?token=1", URL),
         ("LIFEOS_SAFETY_POLL_SECONDS", "0", "Input should be greater than 0"),
         ("LIFEOS_SAFETY_POLL_SECONDS", "often", "Input should be a valid number, unable to parse string as a number"),
         ("LIFEOS_SAFETY_POLL_SECONDS", "inf", "Input should be less than or equal to 2592000"),
         ("LIFEOS_KAFKA_BOOTSTRAP", "broker", "must be host:port[,host:port…]"),
         ("LIFEOS_KAFKA_BOOTSTRAP", "broker:9092,", "must be host:port[,host:port…]"),
+        ("LIFEOS_KAFKA_BOOTSTRAP", "one:9092,two:65536", "must be host:port[,host:port…]"),
         ("LIFEOS_KAFKA_BOOTSTRAP", "broker:kafka", "must be host:port[,host:port…]"),
         (
             "LIFEOS_KAFKA_CA_FILE",
@@ -124,6 +133,7 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("LIFEOS_DATABASE_URL", "postgresql://lifeos:17/4@host/lifeos", DATABASE_URL),
         ("LIFEOS_DATABASE_URL", "postgresql://host:port/lifeos", DATABASE_URL),
         ("LIFEOS_DATABASE_URL", "postgresql://[::1/lifeos", DATABASE_URL),
+        ("LIFEOS_DATABASE_URL", "postgresql://host:65536/lifeos", DATABASE_URL),
         ("LIFEOS_VAULT_KEYS", KEY, "must be kid:base64[,kid:base64…] with kids from 0 to 255"),
         ("LIFEOS_VAULT_KEYS", f"256:{KEY}", "must be kid:base64[,kid:base64…] with kids from 0 to 255"),
         ("LIFEOS_VAULT_KEYS", f"1:{KEY},1:{OTHER}", "names key 1 twice"),
@@ -147,6 +157,19 @@ def test_what_is_wrong_is_one_line_that_names_the_variable(name: str, value: str
 )
 def test_every_form_that_the_clients_understand_is_accepted(name: str, value: str) -> None:
     processors(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        (f"postgresql://lifeos:{SECRET}@db:5433/lifeos", "db:5433"),
+        (f"postgresql://lifeos:{SECRET}@one,[::1],two:5433/lifeos", "one:5432,[::1]:5432,two:5433"),
+        (f"postgresql:///lifeos?user=lifeos&password={SECRET}&host=/run/postgresql", "/run/postgresql"),
+        ("postgresql:///lifeos", "its local socket"),
+    ],
+)
+def test_a_database_is_named_by_its_address_alone(url: str, address: str) -> None:
+    assert processors(LIFEOS_DATABASE_URL=url).database_address == address
 
 
 def test_sasl_needs_a_name_and_a_password() -> None:
