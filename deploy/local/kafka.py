@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import os
 import secrets
 import signal
 import struct
@@ -18,7 +19,8 @@ OWN = """
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.quorum.voters=1@127.0.0.1:{controller}
-log.dirs={data}
+# Below the directory it is started in: a comma, a backslash or an umlaut in a whole path would be read as something else.
+log.dirs=data
 """
 
 
@@ -45,7 +47,9 @@ class Kafka:
         self._runtime = runtime
         self._properties = state / "server.properties"
         self._log = log
-        self._child = Child(self.name, (), log.with_suffix(".out"))
+        # Java takes the locale's word for how the bytes of a path are to be read.
+        utf8 = os.environ | {"LC_ALL": "C.UTF-8"}
+        self._child = Child(self.name, (), log.with_suffix(".out"), utf8, directory=state)
 
     @property
     def bootstrap(self) -> str:
@@ -62,8 +66,8 @@ class Kafka:
         chosen = ports.choose(self.state / "ports", ["PORT", "CONTROLLER"])
         self.port = port or self.port or chosen["PORT"]
         base = (HERE / "server.properties").read_text("utf-8")
-        own = OWN.format(port=self.port, controller=chosen["CONTROLLER"], data=self.state / "data")
-        self._properties.write_text(base + own, "utf-8")
+        own = OWN.format(port=self.port, controller=chosen["CONTROLLER"])
+        self._properties.write_text(base + own, "ascii")
         await self._format()
         self._child.command = dying_with_parent(self._command("kafka.Kafka"), signal.SIGTERM)
         await self._child.start()
@@ -108,7 +112,8 @@ class Kafka:
         if (self.state / "data" / "meta.properties").exists():
             return
         identity = self._identity()
-        status, said = await run(self._command("kafka.tools.StorageTool", "format", "-t", identity, "-c"))
+        command = self._command("kafka.tools.StorageTool", "format", "-t", identity, "-c")
+        status, said = await run(command, variables=self._child.variables, directory=self.state)
         if status != 0:
             raise StackError(f"Kafka could not format {self.state / 'data'}:\n{said}")
 

@@ -62,6 +62,7 @@ class Child:
     variables: Mapping[str, str] | None = None
     farewell: signal.Signals = signal.SIGTERM
     grace: float = 10.0
+    directory: Path | None = None
     ended: int | None = field(default=None, init=False)
     _process: asyncio.subprocess.Process | None = field(default=None, init=False)
     _since: int = field(default=0, init=False)
@@ -80,7 +81,8 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=dict(self.variables) if self.variables is not None else None,
+                env=self.variables,
+                cwd=self.directory,
                 start_new_session=True,
             )
         self.ended = None
@@ -153,13 +155,20 @@ async def end(pid: int, farewell: signal.Signals, grace: float = 10.0) -> None:
     raise StackError(f"process {pid} does not end, not even on SIGKILL: look at it with `ps -fp {pid}`")
 
 
-async def run(command: Sequence[str], bound: float = 60.0) -> tuple[int, str]:
+async def run(
+    command: Sequence[str],
+    bound: float = 60.0,
+    variables: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> tuple[int, str]:
     """Run a short program; its exit status and all it said."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        env=variables,
+        cwd=directory,
     )
     try:
         said, _ = await asyncio.wait_for(process.communicate(), bound)

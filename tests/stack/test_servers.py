@@ -103,6 +103,22 @@ async def test_kafka_keeps_its_identity_and_port_and_takes_over_an_orphan(tmp_pa
         await heir.stop()
 
 
+async def test_kafkas_data_stay_where_they_belong_whatever_the_letters_of_the_path(tmp_path: Path) -> None:
+    place = tmp_path / "Müller, späte\\n Größe 数据"
+    nobodys = {"LIFEOS_DATABASE_URL": "given"}
+    ours = await servers.prepare(place, environment.state_directory(), nobodys, lambda _: None)
+    assert ours.kafka is not None
+    try:
+        await ours.kafka.start()
+        assert (place / "kafka" / "data" / "meta.properties").exists()
+        await ours.kafka.stop()
+        await ours.kafka.start()
+    finally:
+        await ours.kafka.stop()
+    assert "Kafka Server started" in (place / "log" / "kafka.log").read_text("utf-8")
+    assert [found.name for found in tmp_path.iterdir()] == [place.name]
+
+
 async def test_kafkas_stale_pid_that_is_now_another_process_is_left_alone(tmp_path: Path, bystander: int) -> None:
     kafka = Kafka(tmp_path / "kafka", tmp_path / "kafka.log", Runtime(Path("java"), tmp_path))
     (tmp_path / "kafka").mkdir()
