@@ -15,7 +15,7 @@ select from sync_cursors s join integration_connections c on c.tenant_id = s.ten
 where c.tenant_id = $1 and c.provider = $2 and c.account = $3 order by s.id for no key update of s"""
 PROFILE = """
 insert into user_profiles (tenant_id, id, name) values ($1, $2, $3)
-on conflict (tenant_id, id) do update set name = excluded.name"""
+on conflict (tenant_id, id) do nothing"""
 ADD = """
 insert into integration_connections (tenant_id, profile_id, provider, account, lane, credentials)
 values ($1, $2, $3, $4, $5, '') on conflict (tenant_id, provider, account)

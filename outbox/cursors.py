@@ -23,7 +23,7 @@ with w as (select * from unnest($1::uuid[], $2::bigint[], $3::text[]) w(id, push
 locked as (select c.id from sync_cursors c where c.id in (select id from w) order by c.id for no key update)
 update sync_cursors c
 set wanted = c.wanted + w.pushes, cause = w.cause,
-    due_at = least(c.due_at, greatest(now(), c.last_start + $4::interval, c.not_before))
+    due_at = least(c.due_at, greatest(now(), least(c.last_start, now()) + $4::interval, c.not_before))
 from w join locked using (id) where c.id = w.id
 returning c.id, c.wanted"""
 
@@ -40,15 +40,16 @@ FINISH = """
 update sync_cursors
 set position = $2, full_run = null, done = $3, last_done = now(), attempts = 0, last_error = null,
     not_before = '-infinity',
-    due_at = case when wanted > $3 then greatest(now(), last_start + $5::interval)
+    due_at = case when wanted > $3 then greatest(now(), least(last_start, now()) + $5::interval)
                   else now() + $4::interval * (0.9 + 0.2 * random()) end
 where id = $1"""
 
 RETRY = """
 update sync_cursors
 set attempts = attempts + 1, last_error = $2, not_before = again.at, due_at = again.at
-from (select coalesce($3::timestamptz, now()
-        + least($4::interval, '1 s'::interval * power(2, least(attempts, 16))) * (0.5 + random())) as at
+from (select case when $3::timestamptz is null
+        then now() + least($4::interval, '1 s'::interval * power(2, least(attempts, 16))) * (0.5 + random())
+        else greatest($3::timestamptz, now() + '1 s') end as at
       from sync_cursors where id = $1) again
 where id = $1"""
 
@@ -60,9 +61,8 @@ update integration_connections c set status = 'needs_reauthorization', detail = 
 from stopped s where c.tenant_id = s.tenant_id and c.id = s.connection_id"""
 
 NEXT_DUE = """
-select extract(epoch from min(greatest(due_at, leased_until)) - now())::float8,
-    extract(epoch from now() - min(due_at) filter (where leased_until < now()))::float8
-from sync_cursors where due_at < 'infinity'"""
+select extract(epoch from due_at - now())::float8 from sync_cursors
+where due_at < 'infinity' and leased_until < now() order by due_at limit 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ async def progress(connection: Connection, held: Held, step: Progress) -> None:
             assert_never(step)
 
 
-async def next_due(pool: Pool) -> tuple[float | None, float | None]:
-    """Seconds until a cursor may be claimed, and for how long the oldest that nobody runs has been due. None: there is none."""
-    row = await pool.fetchrow(NEXT_DUE)
-    return (None, None) if row is None else (row[0], row[1])
+async def next_due(pool: Pool) -> float | None:
+    """Seconds until the first cursor that nobody runs is due; negative, for how long it has been. None: there is none."""
+    seconds: float | None = await pool.fetchval(NEXT_DUE)
+    return seconds

@@ -6,7 +6,7 @@ What aiokafka 0.14 does that this file works round is said where it does.
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any, Final, NamedTuple
@@ -20,6 +20,7 @@ from aiokafka.errors import (
     KafkaError,
     MessageSizeTooLargeError,
     NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
     TopicAlreadyExistsError,
     for_code,
 )
@@ -270,20 +271,30 @@ class Consumer(ConsumerRebalanceListener):
         self.held -= set(gone)
         self._released(gone)
 
-    async def batches(self, most: int, within: float) -> dict[Partition, list[ConsumerRecord[Any, Any]]]:
-        """At most `most` records of held partitions, waiting at most `within` seconds.
+    async def batches(
+        self, most: int, within: float, besides: Collection[Partition] = ()
+    ) -> dict[Partition, list[ConsumerRecord[Any, Any]]]:
+        """At most `most` records of held partitions other than `besides`, waiting at most `within` seconds.
 
-        Raises `AssignmentLost` when an assignment failed, `OffsetOutOfRangeError` when a held offset is gone.
+        Raises `AssignmentLost` when an assignment failed, or when the partition does not reach to its stored offset.
         """
         if self._failure is not None:
             raise AssignmentLost(
                 f"taking over partitions failed: {str(self._failure) or 'too slow'}"
             ) from self._failure
+        free = [TopicPartition(*partition) for partition in self.held.difference(besides)] if besides else []
+        if besides and not free:
+            await asyncio.sleep(within)
+            return {}
         try:
-            found = await self._client.getmany(timeout_ms=int(within * 1000), max_records=most)
+            found = await self._client.getmany(*free, timeout_ms=int(within * 1000), max_records=most)
         except NoOffsetForPartitionError as error:
             self._tolerate(error)
             return {}
+        except OffsetOutOfRangeError as error:
+            raise AssignmentLost(
+                f"a stored offset is outside its partition, was the topic made anew? {error}"
+            ) from None
         return {
             (tp.topic, tp.partition): records for tp, records in found.items() if (tp.topic, tp.partition) in self.held
         }

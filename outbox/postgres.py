@@ -18,6 +18,9 @@ Row = asyncpg.Record
 
 STATEMENT_TIMEOUT_MS: Final = 5_000
 TRANSACTION_TIMEOUT_MS: Final = 30_000
+IDLE_TRANSACTION_TIMEOUT_MS: Final = 1_500
+"""A process that is stopped in the middle of a transaction keeps its locks so long. Less than the bound of taking over
+partitions, whose rows it may hold."""
 
 UNAVAILABLE: Final = (
     asyncpg.PostgresConnectionError,
@@ -74,7 +77,7 @@ async def pool(dsn: str, role: str, size: int = 8) -> AsyncIterator[Pool]:
             "application_name": f"lifeos-{role}",
             "statement_timeout": str(STATEMENT_TIMEOUT_MS),
             "transaction_timeout": str(TRANSACTION_TIMEOUT_MS),
-            "idle_in_transaction_session_timeout": "10000",
+            "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
             "timezone": "UTC",
         },
     )

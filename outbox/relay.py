@@ -114,6 +114,7 @@ class Relay:
         self._advancing = advance
         self._held: dict[int, int] = {}
         self._stuck: dict[int, float] = {}
+        self._portion = 1
         self._producer: Producer | None = None
         self._partitions: dict[str, int] = {}
         self._hinted = asyncio.Event()
@@ -161,16 +162,30 @@ class Relay:
     async def cycle(self) -> int:
         """Reads, sends and advances once. Returns how many rows were published."""
         held = self._free_to_read()
-        rows = await self._pool.fetch(self._read, list(held), ROWS, LEAST, BYTES) if held else []
+        rows = await self._read_rows(list(held)) if held else []
         if not rows:
             return 0
         with RELAY_CYCLE.time():
             reach("relay.before_send")
-            noted = await self._send(rows)
+            noted = await self._sent(rows)
             reach("relay.before_advance")
             await self._advance(held, rows, noted)
             reach("relay.after_advance")
         return len(rows)
+
+    async def _read_rows(self, lanes: Sequence[int]) -> list[Row]:
+        rows, least, size = (max(1, whole // self._portion) for whole in (ROWS, LEAST, BYTES))
+        return list(await self._pool.fetch(self._read, lanes, rows, least, size))
+
+    async def _sent(self, rows: Sequence[Row]) -> list[Noted]:
+        """Sends a cycle. What a slow Kafka does not take in time is halved, until it does: else it would be sent for ever."""
+        try:
+            noted = await self._send(rows)
+        except TimeoutError:
+            self._portion = min(self._portion * 2, ROWS)
+            raise
+        self._portion = max(1, self._portion // 2)
+        return noted
 
     async def _send(self, rows: Sequence[Row]) -> list[Noted]:
         """Sends each partition's rows in their order, the partitions side by side."""

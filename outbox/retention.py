@@ -3,12 +3,18 @@
 The ladder: each rung has to outlive the one below it, so that what refers to something finds it.
 """
 
+import logging
+import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from asyncpg import LockNotAvailableError
+
 from outbox.postgres import Connection, Pool
+
+log = logging.getLogger(__name__)
 
 DEDUPE: Final = timedelta(hours=48)
 AHEAD_DAYS: Final = 7
@@ -32,7 +38,8 @@ CHILDREN = """
 select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
 where i.inhparent = $1::regclass"""
 UNPUBLISHED = """
-select exists (select from {partition} o join outbox_lanes l using (lane) where o.seq > l.published)"""
+select exists (select from outbox_lanes l cross join lateral (
+    select from {partition} o where o.lane = l.lane and o.seq > l.published limit 1) o)"""
 CLOCK = "select now()"
 TURN = "select pg_try_advisory_xact_lock($1)"
 LOCK: Final = 5_207_716_343_112_007_002
@@ -74,18 +81,31 @@ async def drop_past(db: Connection, now: datetime | None = None) -> list[str]:
         for child in sorted(await _children(db, table)):
             if _day(child) >= oldest or (table == OUTBOX.table and await _holds_unpublished(db, child)):
                 continue
-            await db.execute(f"drop table {child}")
-            dropped.append(child)
+            if await _dropped(db, child):
+                dropped.append(child)
     return dropped
 
 
+async def _dropped(db: Connection, partition: str) -> bool:
+    """Drops one partition in a transaction of its own. One that somebody reads is left for the next time."""
+    try:
+        async with db.transaction():
+            await db.execute("set local lock_timeout = '500ms'")
+            await db.execute(f"drop table if exists {partition}")
+    except LockNotAvailableError:
+        log.info("partition is in use, and dropped later", extra={"detail": partition})
+        return False
+    return True
+
+
 async def tend(pool: Pool) -> None:
-    """Makes ahead and drops what is past, unless another process is just doing it."""
-    async with pool.acquire() as db, db.transaction():
-        await db.execute("set local lock_timeout = '2s'")
-        if await db.fetchval(TURN, LOCK):
-            await make_ahead(db)
-            await drop_past(db)
+    """Makes ahead, unless another process is just doing it, and drops what is past. The one never undoes the other."""
+    async with pool.acquire() as db:
+        async with db.transaction():
+            await db.execute("set local lock_timeout = '2s'")
+            if await db.fetchval(TURN, LOCK):
+                await make_ahead(db)
+        await drop_past(db)
 
 
 async def _holds_unpublished(db: Connection, partition: str) -> bool:
@@ -99,7 +119,9 @@ async def _today(db: Connection, now: datetime | None) -> date:
 
 
 async def _children(db: Connection, table: str) -> set[str]:
-    return {row[0] for row in await db.fetch(CHILDREN, table)}
+    """The day partitions of a table; one that somebody attached under another name is not ours to judge."""
+    named = re.compile(rf"{table}_[0-9]{{8}}")
+    return {row[0] for row in await db.fetch(CHILDREN, table) if named.fullmatch(row[0])}
 
 
 def _name(table: str, day: date) -> str:

@@ -34,6 +34,10 @@ T = TypeVar("T")
 RECORDS: Final = 500
 """Records of all partitions in one poll."""
 POLL_SECONDS: Final = 0.5
+PATIENCE_SECONDS: Final = 0.25
+"""After so long the other partitions no longer wait for a batch: the rows it needs may be locked by somebody."""
+STRAGGLER_SECONDS: Final = 0.05
+STOP_SECONDS: Final = 5.0
 ATTEMPTS: Final = 3
 """Failures of a single delivery after which it is parked."""
 TRANSACTION_ATTEMPTS: Final = 5
@@ -54,6 +58,7 @@ class Consume:
         self._on_wanted = on_wanted
         self._positions: dict[Partition, Position] = {}
         self._moved: dict[Partition, int] = {}
+        self._working: dict[Partition, asyncio.Task[None]] = {}
         self._stopping = False
         names = [topics.webhooks(provider, settings.topic_prefix) for provider in PROVIDERS]
         self._consumer = Consumer(settings, self._name, names, self._claim, self._released)
@@ -68,8 +73,12 @@ class Consume:
         committing = asyncio.create_task(self._show_progress())
         try:
             while not self._stopping:
-                found = await self._consumer.batches(RECORDS, POLL_SECONDS)
-                await asyncio.gather(*(self._accept(*batch) for batch in found.items()))
+                within = STRAGGLER_SECONDS if self._working else POLL_SECONDS
+                found = await self._consumer.batches(RECORDS, within, besides=self._working)
+                for partition, records in found.items():
+                    self._working[partition] = asyncio.create_task(self._accept(partition, records))
+                await self._finished(PATIENCE_SECONDS)
+            await self._finished(STOP_SECONDS)
         except UNAVAILABLE as error:
             if not self._stopping:
                 raise
@@ -78,10 +87,20 @@ class Consume:
                 "stopped while the database is away: the batch is accepted by another", extra={"detail": detail}
             )
         finally:
-            committing.cancel()
-            await asyncio.gather(committing, return_exceptions=True)
+            for task in (committing, *self._working.values()):
+                task.cancel()
+            await asyncio.gather(committing, *self._working.values(), return_exceptions=True)
             await self._commit_to_group()
             await self._consumer.stop()
+
+    async def _finished(self, within: float) -> None:
+        """Waits for the batches under way; one that takes longer goes on alone, and the other partitions beside it."""
+        if self._working:
+            await asyncio.wait(self._working.values(), timeout=within)
+        for partition, task in list(self._working.items()):
+            if task.done():
+                del self._working[partition]
+                task.result()
 
     async def _claim(self, partitions: Sequence[Partition]) -> Mapping[Partition, int | None]:
         claimed = await offsets.claim(self._pool, self._name, self._owner, partitions)
@@ -114,28 +133,34 @@ class Consume:
             )
 
     async def _accept_or_split(self, position: Position, records: Sequence[Any]) -> None:
+        """Accepts all of them, in the end. What holds up a batch may not hold up each of its halves."""
+        while True:
+            try:
+                await self._accept_batch(position, records)
+                return
+            except HeldUp as held_up:
+                log.warning("batch is held up", extra=_named(position, records[0], detail=str(held_up)[:200]))
+                if len(records) > 1:
+                    await self._accept_halves(position, records)
+                    return
+
+    async def _accept_halves(self, position: Position, records: Sequence[Any]) -> None:
+        half = len(records) // 2
+        await self._accept_or_split(position, records[:half])
+        await self._accept_or_split(position, records[half:])
+
+    async def _accept_batch(self, position: Position, records: Sequence[Any]) -> None:
         try:
             await self._commit(position, await self._batch(position, records))
         except BadBatch as bad:
             if len(records) > 1:
-                half = len(records) // 2
-                await self._accept_or_split(position, records[:half])
-                await self._accept_or_split(position, records[half:])
+                await self._accept_halves(position, records)
             else:
                 await self._try_again_or_park(position, records[0], bad)
 
     async def _try_again_or_park(self, position: Position, record: Any, bad: "BadBatch") -> None:
         attempts = await self._patiently(lambda: parked.failed(self._pool, position, record.offset, str(bad)))
-        log.warning(
-            "delivery failed",
-            extra={
-                "topic": position.topic,
-                "partition": position.partition,
-                "offset": record.offset,
-                "attempt": attempts,
-                "detail": str(bad)[:200],
-            },
-        )
+        log.warning("delivery failed", extra=_named(position, record, attempt=attempts, detail=str(bad)[:200]))
         if attempts < ATTEMPTS:
             await self._accept_or_split(position, [record])
         else:
@@ -177,10 +202,10 @@ class Consume:
                 return await work()
             except BAD_DATA as error:
                 raise BadBatch(f"{type(error).__name__}: {error}") from error
-            except TRANSIENT:
+            except TRANSIENT as error:
                 transient += 1
                 if transient == TRANSACTION_ATTEMPTS:
-                    raise
+                    raise HeldUp(f"{type(error).__name__}: {error}") from error
                 await asyncio.sleep(random.uniform(0.01, 0.1) * transient)
             except UNAVAILABLE as error:
                 if self._stopping:
@@ -204,6 +229,14 @@ class Consume:
 
 class BadBatch(Exception):
     """Some record of a batch is to blame. The text says what went wrong."""
+
+
+class HeldUp(Exception):
+    """The database was too slow, or somebody's lock in the way, five times over. No record is to blame."""
+
+
+def _named(position: Position, record: Any, **more: object) -> dict[str, object]:
+    return {"topic": position.topic, "partition": position.partition, "offset": record.offset, **more}
 
 
 def _read(record: Any) -> Delivery | Undecodable:

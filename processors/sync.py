@@ -27,7 +27,8 @@ from schemas.telemetry import CURSOR_OLDEST_DUE
 
 log = logging.getLogger(__name__)
 
-RUNS_AT_ONCE: Final = 16
+RUNS_AT_ONCE: Final = 64
+"""A run holds no connection to the database while its provider answers; slow accounts take places, not work."""
 LOOK_SECONDS: Final = 1.0
 """How often an idle process looks for due cursors; a push accepted in the same process wakes it at once."""
 
@@ -101,10 +102,10 @@ class Sync:
     async def _pause(self) -> float:
         """Until the next cursor is due, at most a second. With every place taken, until one is free."""
         try:
-            until, waiting = await cursors.next_due(self._pool)
+            until = await cursors.next_due(self._pool)
         except (*UNAVAILABLE, *TRANSIENT):
             return LOOK_SECONDS
-        CURSOR_OLDEST_DUE.set(max(0.0, waiting or 0.0))
+        CURSOR_OLDEST_DUE.set(max(0.0, -(until or 0.0)))
         if until is None or len(self._running) >= RUNS_AT_ONCE:
             return LOOK_SECONDS
         return min(LOOK_SECONDS, max(0.01, until))
@@ -159,8 +160,11 @@ class Sync:
         run = OneRun(self._pool, self._vault, self._hint, reader, poll, work)
         try:
             await run.to_its_end(client, self._base_urls[work.provider])
-        except (FenceLost, *UNAVAILABLE, *TRANSIENT):
+        except (FenceLost, *UNAVAILABLE):
             raise
+        except TRANSIENT as error:
+            # Counted, so that a page the database cannot take in time is not asked for again and again without a pause.
+            await run.fail(RetryAfter(f"{type(error).__name__} in the database"))
         except Exception as error:
             log.exception("run failed", extra={"cursor_id": work.held.key, "connection_id": work.connection_id})
             await run.fail(RetryAfter(f"{type(error).__name__} in our own code"))

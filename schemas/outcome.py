@@ -12,11 +12,6 @@ ParkReason = Literal["undecodable", "bug", "item_malformed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """It is finished; nothing is owed."""
-
-
-@dataclass(frozen=True, slots=True)
 class RetryAfter:
     """It did not work now. `at` (aware, UTC) is when to try again, None leaves that to the cursor's back-off."""
 
@@ -37,16 +32,6 @@ class Expired:
 
     why: str
 
-
-@dataclass(frozen=True, slots=True)
-class Park:
-    """It cannot be handled as it is. It is kept, with its reason, and the rest goes on."""
-
-    reason: ParkReason
-    detail: str
-
-
-Syncing = Done | RetryAfter | Reauthorize | Park
 
 Fetching = RetryAfter | Reauthorize | Expired
 """How a call for a page may end without one. `Expired` never ends a run: the run goes on with a full read."""
