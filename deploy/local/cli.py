@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from deploy.local import environment, stack
+from deploy.local import environment, preflight, stack
 from deploy.local.process import Refused, StackError, last_lines
 from deploy.local.screen import Screen
 
@@ -40,7 +40,7 @@ def down() -> None:
             stopped = asyncio.run(stack.down(environment.state_directory()))
         except StackError as error:
             screen.say(str(error))
-            sys.exit(1)
+            sys.exit(error.status)
         screen.say("Stopped." if stopped else "Nothing was running.")
 
 
@@ -48,6 +48,7 @@ def in_foreground(state: Path, screen: Screen) -> int:
     """Supervise until asked to end; the exit status."""
     try:
         with stack.locked(state):
+            preflight.check(os.environ)
             asyncio.run(stack.up(state, screen))
     except (StackError, ExceptionGroup) as error:
         found = reasons(error)
@@ -72,8 +73,13 @@ def in_background(state: Path, screen: Screen) -> int:
     if (pid := stack.supervisor(state)) is not None:
         screen.say(f"The stack of {state} is running already (process {pid}). `lifeos down` stops it.")
         return Refused.status
-    log = state / "log" / "up.log"
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        preflight.check(os.environ)
+        log = environment.usable(state) / "log" / "up.log"
+    except Refused as error:
+        screen.say(str(error))
+        return error.status
+    log.parent.mkdir(mode=0o700, exist_ok=True)
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "deploy.lifeos", "up"],

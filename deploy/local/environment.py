@@ -5,12 +5,30 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from deploy.local.process import Refused
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 def state_directory(given: Mapping[str, str] = os.environ) -> Path:
     """LIFEOS_STATE_DIR, or `.lifeos` in this clone, so that two clones never meet."""
     return Path(given.get("LIFEOS_STATE_DIR") or PROJECT / ".lifeos").resolve()
+
+
+def usable(state: Path) -> Path:
+    """`state`, made where it is missing, for this user alone. Raises Refused where it cannot be had."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state.chmod(0o700)
+    except OSError as error:
+        raise unusable(state, error.strerror) from None
+    if not os.access(state, os.W_OK | os.X_OK):
+        raise unusable(state, "it cannot be written")
+    return state
+
+
+def unusable(state: Path, why: str | None) -> Refused:
+    return Refused(f"LIFEOS_STATE_DIR: {state} cannot hold the data of a stack: {why}")
 
 
 def environment(given: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -168,13 +168,12 @@ async def logged(command: list[str], log: Path, variables: dict[str, str], line:
 
 async def main() -> int:
     """Fetch what Kafka needs here, for those who start it themselves (the tests)."""
-    state = environment.state_directory()
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
+        state = environment.usable(environment.state_directory())
         await jars(state, lambda said: print(f"\r\033[K{said}", end="") if sys.stdout.isatty() else None)
     except StackError as error:
         print(error, file=sys.stderr)
-        return 1
+        return error.status
     return 0
 
 

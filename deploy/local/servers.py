@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,14 +64,20 @@ async def start_one(server: PostgreSQL | Kafka, name: str, variables: Mapping[st
 
 
 def port(name: str, variables: Mapping[str, str]) -> int | None:
-    """The port a variable asks for; None where it asks for none."""
+    """The free port a variable asks for; None where it asks for none."""
+    wanted = number(name, variables)
+    if wanted is not None and not ports.free(wanted):
+        raise Refused(f"{name}: port {wanted} is taken by another program; choose one, or unset it")
+    return wanted
+
+
+def number(name: str, variables: Mapping[str, str]) -> int | None:
+    """The port a variable asks for, free or not."""
     wanted = variables.get(name)
     if not wanted:
         return None
-    if not wanted.isdigit() or not 0 < int(wanted) < 65_536:
+    if not re.fullmatch("[0-9]{1,5}", wanted) or not 0 < int(wanted) < 65_536:
         raise Refused(f"{name}: {wanted!r} is not a port (1 to 65535)")
-    if not ports.free(int(wanted)):
-        raise Refused(f"{name}: port {wanted} is taken by another program; choose one, or unset it")
     return int(wanted)
 
 

@@ -36,9 +36,7 @@ class AlreadyRunning(Refused):
 @contextmanager
 def locked(state: Path) -> Iterator[None]:
     """Be the only supervisor of this state directory; the kernel ends that with this process, however it ends."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    state.chmod(0o700)
-    descriptor = os.open(state / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(environment.usable(state) / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         take(descriptor, state)
         os.ftruncate(descriptor, 0)
@@ -202,6 +200,8 @@ async def down(state: Path, bound: float = 90.0) -> bool:
 
     Servers that a killed supervisor left behind are ended too.
     """
+    if state.exists() and not state.is_dir():
+        raise environment.unusable(state, "it is not a directory")
     pid = supervisor(state)
     if pid is None:
         return await sweep(state)

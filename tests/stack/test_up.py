@@ -1,5 +1,6 @@
 """`lifeos up` from a person's seat: it says what runs, other verbs find it, and it ends in order when asked."""
 
+import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -46,7 +47,38 @@ async def test_up_in_the_background_is_found_by_other_verbs_until_down(variables
     assert await lifeos(here, "down") == (0, "Stopping\nNothing was running.\n")
 
 
-async def test_a_wrong_setting_ends_everything_with_one_line_that_names_it(variables: dict[str, str]) -> None:
-    status, said = await lifeos(variables | {"LIFEOS_VAULT_KEYS": "1:short"}, "up")
+@pytest.mark.parametrize("detach", [(), ("--detach",)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LIFEOS_VAULT_KEYS", "1:short"),
+        ("LIFEOS_SAFETY_POLL_SECONDS", "often"),
+        ("LIFEOS_SIMULATOR_LISTEN", "here"),
+        ("LIFEOS_INGRESS_LISTEN", "192.0.2.1:80"),
+        ("LIFEOS_KAFKA_PORT", "kafka"),
+        ("LIFEOS_STATE_DIR", "/etc/passwd"),
+        ("LIFEOS_STATE_DIR", "/proc/lifeos"),
+    ],
+)
+async def test_what_is_wrong_is_named_on_one_line_before_anything_starts(
+    tmp_path: Path, name: str, value: str, detach: tuple[str, ...]
+) -> None:
+    status, said = await lifeos({"LIFEOS_STATE_DIR": str(tmp_path / "state"), name: value}, "up", *detach)
+    assert (status, said.count("\n"), said.partition(":")[0]) == (2, 1, name), said
+    assert not (tmp_path / "state" / "postgres").exists()
+
+
+@pytest.mark.parametrize("name", ["LIFEOS_INGRESS_LISTEN", "LIFEOS_SIMULATOR_LISTEN"])
+async def test_an_address_that_is_taken_is_named_at_once(tmp_path: Path, name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        given = {"LIFEOS_STATE_DIR": str(tmp_path / "state"), name: f"127.0.0.1:{port}"}
+        status, said = await lifeos(given, "up")
+    assert (status, said) == (2, f"{name}: port {port} is taken by another program; choose one, or unset it\n")
+
+
+async def test_down_names_a_state_directory_that_is_none() -> None:
+    status, said = await lifeos({"LIFEOS_STATE_DIR": "/etc/passwd"}, "down")
     assert status == 2
-    assert "LIFEOS_VAULT_KEYS" in said.splitlines()[-1]
+    assert said.splitlines()[-1].startswith("LIFEOS_STATE_DIR: /etc/passwd ")
+    assert (await lifeos({"LIFEOS_STATE_DIR": "/proc/lifeos"}, "down"))[0] == 0
