@@ -11,10 +11,11 @@ from uuid import UUID
 
 import click
 
+from deploy import outside
 from schemas import topics
 from schemas.outcome import AcceptOutcome
 from schemas.providers import KINDS, PROVIDERS
-from schemas.settings import BadSettings, ConnectSettings, DatabaseSettings, KafkaSettings, load
+from schemas.settings import BadSettings, ConnectSettings, DatabaseSettings, KafkaSettings, NotSet, load
 
 T = TypeVar("T")
 S = TypeVar("S", KafkaSettings, DatabaseSettings, ConnectSettings)
@@ -26,16 +27,19 @@ HEADINGS = ("accepted", "outcome", "delivery", "event", "account", "stands at")
 def _ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
     """Runs an operator's question. Exit status: 1 what was asked cannot be had, 2 a setting is wrong."""
     from deploy.local.environment import environment
-    from outbox.kafka import KafkaUnavailable
+    from outbox.kafka import KafkaError, KafkaUnavailable
     from outbox.migrate import SchemaDrift
-    from outbox.postgres import REFUSED, UNAVAILABLE
+    from outbox.postgres import REFUSED, TRANSIENT, UNAVAILABLE
 
     # It logs every retry; what is wrong is said once, by the error that ends it.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         settings = load(model, environment())
-    except ValueError as error:
-        click.echo(f"lifeos: {error}. Is the stack running? ./deploy/up starts it.", err=True)
+    except NotSet as error:
+        click.echo(f"lifeos: {error}{outside.NO_STACK}", err=True)
+        sys.exit(2)
+    except BadSettings as error:
+        click.echo(f"lifeos: {error}", err=True)
         sys.exit(2)
     try:
         return asyncio.run(_awaited(work(settings)))
@@ -46,9 +50,23 @@ def _ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
     except BadSettings as error:
         click.echo(f"lifeos: {error}", err=True)
         sys.exit(2)
-    except (KafkaUnavailable, SchemaDrift, LookupError, *REFUSED, *UNAVAILABLE) as error:
-        click.echo(f"lifeos: {error or type(error).__name__}", err=True)
+    except (KafkaError, KafkaUnavailable, SchemaDrift, LookupError, *REFUSED, *TRANSIENT, *UNAVAILABLE) as error:
+        click.echo(f"lifeos: {_told_of(settings, error)}", err=True)
         sys.exit(1)
+
+
+def _told_of(settings: KafkaSettings | DatabaseSettings, error: BaseException) -> str:
+    """One line that names the server, where one is to blame. A verb asks one server only: that of its settings."""
+    from outbox.kafka import KafkaError, KafkaUnavailable
+    from outbox.postgres import REFUSED, TRANSIENT, UNAVAILABLE
+
+    if isinstance(settings, KafkaSettings) and isinstance(error, (KafkaError, KafkaUnavailable)):
+        return outside.kafka_does_not_answer(settings, error)
+    if isinstance(settings, DatabaseSettings) and isinstance(error, REFUSED):
+        return outside.postgresql_refuses(settings, error)
+    if isinstance(settings, DatabaseSettings) and isinstance(error, (*TRANSIENT, *UNAVAILABLE)):
+        return outside.postgresql_does_not_answer(settings, error)
+    return str(error) or type(error).__name__
 
 
 async def _awaited(work: Awaitable[T]) -> T:

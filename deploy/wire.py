@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -16,17 +16,23 @@ from uuid import uuid4
 
 import click
 
+from deploy import outside
 from schemas.settings import (
     BadSettings,
+    DatabaseSettings,
     IngressSettings,
     KafkaSettings,
+    Listen,
     MigrateSettings,
+    NotSet,
+    OpsSettings,
     ProcessorsSettings,
     RelaySettings,
     load,
 )
 
 if TYPE_CHECKING:
+    from deploy.ops import Readiness
     from outbox.postgres import Pool
 
 log = logging.getLogger(__name__)
@@ -71,13 +77,22 @@ def relay(wait: float) -> None:
 @patience
 def migrate(wait: float) -> None:
     """Bring the database schema and the topics to this version, then exit. Safe to run again, and twice at once."""
-    _run(MigrateSettings, partial(_migrate, wait=wait), interrupted=130)
+    from deploy.local.environment import environment
+
+    _run(MigrateSettings, partial(_migrate, wait=wait), environment(), unset=outside.NO_STACK, interrupted=130)
 
 
-def _run(model: type[S], main: Callable[[S], Awaitable[None]], interrupted: int = 0) -> None:
+def _run(
+    model: type[S],
+    main: Callable[[S], Awaitable[None]],
+    environ: Mapping[str, str] = os.environ,
+    unset: str = "",
+    interrupted: int = 0,
+) -> None:
     """Exit status: 0 ended as asked, 1 something outside keeps it from running, 2 a setting is wrong.
 
-    `interrupted` is the status after a signal that came before `main` listened to any: all that `migrate` ever gets.
+    `unset` goes behind a setting that is not set. `interrupted` is the status after a signal that came before `main`
+    listened to any: all that `migrate` ever gets.
     """
     import uvloop
 
@@ -85,11 +100,11 @@ def _run(model: type[S], main: Callable[[S], Awaitable[None]], interrupted: int 
     from schemas.telemetry import configure_logging
 
     try:
-        settings = load(model, os.environ)
+        settings = load(model, environ)
         if settings.development and (armed := os.environ.get("LIFEOS_FAILPOINT")):
             failpoint.arm(armed)
     except ValueError as error:
-        click.echo(f"lifeos: {error}", err=True)
+        click.echo(f"lifeos: {error}{unset if isinstance(error, NotSet) else ''}", err=True)
         sys.exit(2)
     configure_logging()
     try:
@@ -99,8 +114,21 @@ def _run(model: type[S], main: Callable[[S], Awaitable[None]], interrupted: int 
         click.echo(f"lifeos: {error}", err=True)
         sys.exit(2)
     except _expected() as error:
-        click.echo(f"lifeos: {str(error) or type(error).__name__}", err=True)
+        click.echo(f"lifeos: {_last_words(settings, error)}", err=True)
         sys.exit(1)
+
+
+def _last_words(settings: KafkaSettings, error: BaseException) -> str:
+    from outbox.kafka import KafkaUnavailable
+    from outbox.postgres import REFUSED
+
+    if isinstance(error, KafkaUnavailable):
+        return outside.kafka_does_not_answer(settings, error)
+    if isinstance(settings, DatabaseSettings) and isinstance(error, REFUSED):
+        return outside.postgresql_refuses(settings, error)
+    if isinstance(settings, DatabaseSettings) and not str(error):
+        return outside.postgresql_does_not_answer(settings, error)
+    return str(error) or type(error).__name__
 
 
 async def _cut(main: Awaitable[None]) -> bool:
@@ -149,7 +177,39 @@ async def _signalled(stop: Callable[[], None]) -> AsyncIterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def _available(what: str, attempt: Callable[[], Awaitable[T]], wait: float) -> T:
+@contextmanager
+def _listening(name: str, address: Listen) -> Iterator[None]:
+    """Raises ConnectionError that names the setting when its address cannot be listened on."""
+    try:
+        yield
+    except OSError as error:
+        why = outside.why(error)
+        raise ConnectionError(f"{name}: cannot listen on {address.host}:{address.port}: {why}") from None
+
+
+@asynccontextmanager
+async def _ops(settings: OpsSettings, readiness: "Readiness") -> AsyncIterator[None]:
+    from deploy.ops import serving
+
+    async with AsyncExitStack() as stack:
+        with _listening("LIFEOS_OPS_LISTEN", settings.ops_listen):
+            await stack.enter_async_context(serving(settings.ops_listen, readiness))
+        yield
+
+
+async def _postgresql(settings: DatabaseSettings, attempt: Callable[[], Awaitable[T]], wait: float) -> T:
+    told = partial(outside.postgresql_does_not_answer, settings)
+    return await _available(outside.postgresql(settings), attempt, wait, told)
+
+
+async def _kafka(settings: KafkaSettings, attempt: Callable[[], Awaitable[T]], wait: float) -> T:
+    told = partial(outside.kafka_does_not_answer, settings)
+    return await _available(outside.kafka(settings), attempt, wait, told)
+
+
+async def _available(
+    what: str, attempt: Callable[[], Awaitable[T]], wait: float, told: Callable[[BaseException], str]
+) -> T:
     """Tries until a server answers. Raises ConnectionError with one line when it does not in `wait` seconds."""
     from outbox.kafka import KafkaUnavailable
     from outbox.postgres import UNAVAILABLE
@@ -160,17 +220,16 @@ async def _available(what: str, attempt: Callable[[], Awaitable[T]], wait: float
         try:
             return await attempt()
         except (KafkaUnavailable, *UNAVAILABLE) as error:
-            why = f"{type(error).__name__}: {error}"[:200]
             if asyncio.get_running_loop().time() > deadline:
-                raise ConnectionError(f"{what} does not answer: {why}") from None
+                raise ConnectionError(told(error)) from None
             if not said:
-                log.info("waiting for a server", extra={"address": what, "detail": why})
+                log.info("waiting for a server", extra={"address": what, "detail": outside.why(error)})
                 said = True
             await asyncio.sleep(0.5)
 
 
 async def _ingress(settings: IngressSettings) -> None:
-    from deploy.ops import Readiness, serving
+    from deploy.ops import Readiness
     from ingress.app import application
     from ingress.publish import Publisher
     from ingress.server import Server
@@ -186,7 +245,7 @@ async def _ingress(settings: IngressSettings) -> None:
     async def start() -> None:
         """While Kafka is away the door answers 503; a cluster that lacks our topics or could lose data closes it."""
         try:
-            await _available(f"Kafka at {settings.bootstrap}", lambda: check_cluster(settings), wait=float("inf"))
+            await _kafka(settings, lambda: check_cluster(settings), wait=float("inf"))
         except BaseException:
             server.should_exit = True
             raise
@@ -197,8 +256,9 @@ async def _ingress(settings: IngressSettings) -> None:
         starting.cancel()
         set_ready(False)
 
-    async with serving(settings.ops_listen, readiness):
-        server = Server(app, settings.listen, draining=drain)
+    async with _ops(settings, readiness):
+        with _listening("LIFEOS_INGRESS_LISTEN", settings.listen):
+            server = Server(app, settings.listen, draining=drain)
         starting = asyncio.create_task(start())
         gc.freeze()
         try:
@@ -212,7 +272,8 @@ async def _ingress(settings: IngressSettings) -> None:
 
 
 async def _processors(settings: ProcessorsSettings, wait: float) -> None:
-    from deploy.ops import Readiness, serving
+    from deploy.ops import Readiness
+    from outbox import retention
     from outbox.hint import Hint
     from outbox.postgres import pool
     from outbox.vault import Vault
@@ -221,9 +282,11 @@ async def _processors(settings: ProcessorsSettings, wait: float) -> None:
 
     name, vault, readiness = owner("processors"), Vault(settings.vault_keys), Readiness()
     dsn = settings.database_url.get_secret_value()
-    async with serving(settings.ops_listen, readiness):
-        await _check(settings, dsn, wait)
+    async with _ops(settings, readiness):
+        await _check(settings, wait)
         async with pool(dsn, "processors", size=24) as db:
+            # Before anything is written: there may be no partition for today after a week of standing still.
+            await retention.tend(db)
             poll = timedelta(seconds=settings.safety_poll_seconds)
             sync = Sync(db, vault, Hint(db), name, {"todoist": settings.todoist_url}, poll)
             consume = Consume(db, vault, settings, name, on_wanted=sync.wake)
@@ -255,20 +318,25 @@ async def _tend(db: "Pool") -> None:
         try:
             await retention.tend(db)
         except (*UNAVAILABLE, *TRANSIENT) as error:
-            log.warning("partitions were not tended", extra={"detail": f"{type(error).__name__}: {error}"[:200]})
+            log.warning("partitions were not tended", extra={"detail": outside.why(error)})
+        except Exception:
+            # Whatever it is, there is a week to mend it in, and every hour says so.
+            log.exception("partitions were not tended")
         await asyncio.sleep(TEND_SECONDS)
 
 
 async def _relay(settings: RelaySettings, wait: float) -> None:
-    from deploy.ops import Readiness, serving
+    from deploy.ops import Readiness
+    from outbox import retention
     from outbox.postgres import pool
     from outbox.relay import Relay
 
     readiness = Readiness()
     dsn = settings.database_url.get_secret_value()
-    async with serving(settings.ops_listen, readiness):
-        await _check(settings, dsn, wait)
+    async with _ops(settings, readiness):
+        await _check(settings, wait)
         async with pool(dsn, "relay", size=4) as db:
+            await retention.tend(db)
             relay = Relay(db, dsn, settings, owner("relay"))
 
             def stop() -> None:
@@ -285,25 +353,25 @@ async def _migrate(settings: MigrateSettings, wait: float) -> None:
     from outbox import migrate
     from outbox.kafka import create_topics
 
-    applied = await _available("PostgreSQL", lambda: migrate.migrate(settings.database_url.get_secret_value()), wait)
+    applied = await _postgresql(settings, lambda: migrate.migrate(settings.database_url.get_secret_value()), wait)
     for name in applied:
         click.echo(f"migrated {name}")
-    created = await _available(f"Kafka at {settings.bootstrap}", lambda: create_topics(settings), wait)
+    created = await _kafka(settings, lambda: create_topics(settings), wait)
     for name in created:
         click.echo(f"created topic {name}")
     if not applied and not created:
         click.echo("schema and topics are at this version")
 
 
-async def _check(settings: KafkaSettings, dsn: str, wait: float) -> None:
+async def _check(settings: ProcessorsSettings | RelaySettings, wait: float) -> None:
     """Refuses a schema that is not ours and a cluster that would lose data."""
     from outbox import migrate
     from outbox.kafka import check_cluster
     from outbox.postgres import connection
 
     async def schema() -> None:
-        async with connection(dsn, "check") as db:
+        async with connection(settings.database_url.get_secret_value(), "check") as db:
             await migrate.check(db)
 
-    await _available("PostgreSQL", schema, wait)
-    await _available(f"Kafka at {settings.bootstrap}", lambda: check_cluster(settings), wait)
+    await _postgresql(settings, schema, wait)
+    await _kafka(settings, lambda: check_cluster(settings), wait)

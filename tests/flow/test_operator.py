@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pytest
 from click.testing import CliRunner
 
 from deploy.lifeos import main
+from deploy.local import environment
 from tests.conftest import Stack, administer, fresh_prefix
 from tests.flow.books import read_all
 from tests.flow.expected import assert_same
@@ -35,8 +37,14 @@ BOUND_SECONDS: Final = 30.0
 QUICKLY: Final = 10.0
 """Within which a process ends that is told to."""
 
+NO_KAFKA: Final = (
+    rf"Kafka at {CLOSED} does not answer: Unable to bootstrap "
+    r"\(LIFEOS_KAFKA_SECURITY_PROTOCOL is PLAINTEXT: is that what it speaks\?\)"
+)
+
 HIDDEN: Final = "s3cr3t-of-ours"
 WHOLE: Final = {
+    "LIFEOS_STATE_DIR": "/nonexistent",
     "LIFEOS_ENV": "development",
     "LIFEOS_OPS_LISTEN": "127.0.0.1:0",
     "LIFEOS_INGRESS_LISTEN": "127.0.0.1:0",
@@ -138,7 +146,7 @@ async def empty(stack: Stack) -> AsyncIterator[str]:
 
 
 async def test_what_keeps_a_process_from_starting_is_its_last_line(shared: World, stack: Stack, empty: str) -> None:
-    whole = variables(shared)
+    whole, taken = variables(shared), shared.service.address
     absent = {"LIFEOS_DATABASE_URL": stack.dsn("no_such_database")}
     away = {"LIFEOS_DATABASE_URL": f"postgresql://lifeos:{HIDDEN}@{CLOSED}/lifeos"}
     cases: list[tuple[str, dict[str, str], str]] = [
@@ -146,21 +154,35 @@ async def test_what_keeps_a_process_from_starting_is_its_last_line(shared: World
         ("relay", {"LIFEOS_DATABASE_URL": empty}, r"the database is at version 0, .*: run lifeos migrate"),
         ("processors", {"LIFEOS_TOPIC_PREFIX": "absent."}, r"topic absent\.\S+ does not exist: run lifeos migrate"),
         ("relay", {"LIFEOS_TOPIC_PREFIX": "absent."}, r"topic absent\.\S+ does not exist: run lifeos migrate"),
-        ("relay", absent, r'database "no_such_database" does not exist'),
-        ("processors", away, r"PostgreSQL does not answer: .*refused.*"),
-        ("migrate", away, r"PostgreSQL does not answer: .*refused.*"),
-        ("processors", {"LIFEOS_KAFKA_BOOTSTRAP": CLOSED}, rf"Kafka at {CLOSED} does not answer: .+"),
-        ("relay", {"LIFEOS_OPS_LISTEN": shared.service.address}, r".*in use.*"),
+        ("relay", absent, r'PostgreSQL at [\w.:]+ refuses us: database "no_such_database" does not exist'),
+        ("processors", away, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
+        ("migrate", away, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
+        ("processors", {"LIFEOS_KAFKA_BOOTSTRAP": CLOSED}, NO_KAFKA),
+        (
+            "relay",
+            {"LIFEOS_OPS_LISTEN": taken},
+            rf"LIFEOS_OPS_LISTEN: cannot listen on {taken}: Address already in use",
+        ),
+        (
+            "ingress",
+            {"LIFEOS_INGRESS_LISTEN": taken},
+            rf"LIFEOS_INGRESS_LISTEN: cannot listen on {taken}: Address already in use",
+        ),
     ]
     await shared.service.ingress.start()
     await shared.service.ingress.ready()
-    ended = await asyncio.gather(*(run(whole | changed, role, "--wait", "0.2") for role, changed, _ in cases))
+    ended = await asyncio.gather(*(run(whole | changed, role, *patience(role)) for role, changed, _ in cases))
     for (role, changed, expected), said in zip(cases, ended, strict=True):
         *before, last = said.err.splitlines()
         assert said.status == 1, (role, changed, said)
         assert re.fullmatch(f"lifeos: {expected}", last), (role, changed, last)
         assert all(line.startswith("{") for line in before), (role, changed, before)
         assert HIDDEN not in said.err
+
+
+def patience(role: str) -> tuple[str, ...]:
+    """The ingress has none to set: it serves without Kafka."""
+    return () if role == "ingress" else ("--wait", "0.2")
 
 
 async def test_migrate_may_run_again_and_twice_at_once(shared: World, empty: str) -> None:
@@ -170,6 +192,16 @@ async def test_migrate_may_run_again_and_twice_at_once(shared: World, empty: str
     assert (first.out + second.out).count("migrated 0001") == 1
     assert await run(fresh, "migrate") == Said(0, "schema and topics are at this version\n", "")
     assert (await run(fresh | {"LIFEOS_ENV": "production"}, "relay", "--wait", "0")).status == 1  # one replica
+
+
+async def test_migrate_finds_the_stack_that_runs_here_and_processes_do_not(shared: World, tmp_path: Path) -> None:
+    environment.write(tmp_path / "env", shared.service.variables)
+    here = {"LIFEOS_STATE_DIR": str(tmp_path)}
+    with (tmp_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert await run(here, "migrate") == Said(0, "schema and topics are at this version\n", "")
+        assert await run(here, "relay") == Said(2, "", "lifeos: LIFEOS_ENV is not set\n")
+    assert (await run(here, "migrate")).status == 2
 
 
 # Verbs ---------------------------------------------------------------------------------------------------------------
@@ -323,16 +355,38 @@ async def test_tail_shows_records_that_are_none_of_ours(ann: Person) -> None:
     assert [row["reason"] for row in parked] == ["undecodable"] * len(ODD)
 
 
-async def test_a_verb_without_its_server_or_setting_says_so_in_a_line(ann: Person) -> None:
-    given = variables(ann.world)
-    away = given | {"LIFEOS_KAFKA_BOOTSTRAP": CLOSED, "LIFEOS_DATABASE_URL": WHOLE["LIFEOS_DATABASE_URL"]}
-    unset = {"LIFEOS_STATE_DIR": "/nonexistent"}
-    tail = ("tail", "changes.task")
-    for words, status in ((tail, 1), (("deliveries",), 1), (tail, 2), (("deliveries",), 2)):
-        said = await run(away if status == 1 else unset, *words)
-        assert (said.status, said.out, said.err.count("\n")) == (status, "", 1), said
-        assert said.err.startswith("lifeos: ")
-        assert HIDDEN not in said.err
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """The address of a server that stands still: it accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+
+
+async def test_a_verb_without_its_server_says_which_in_a_line(ann: Person, silent: str) -> None:
+    def at(address: str) -> dict[str, str]:
+        database = f"postgresql://lifeos:{HIDDEN}@{address}/lifeos"
+        return variables(ann.world) | {"LIFEOS_KAFKA_BOOTSTRAP": address, "LIFEOS_DATABASE_URL": database}
+
+    connect = ("connections", "add", "todoist", "--account", "1", "--token", HIDDEN)
+    cases: list[tuple[tuple[str, ...], str, str]] = [
+        (("tail", "changes.task"), CLOSED, NO_KAFKA),
+        (("deliveries",), CLOSED, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
+        (("deliveries",), silent, rf"PostgreSQL at {silent} does not answer: TimeoutError"),
+        (connect, silent, rf"PostgreSQL at {silent} does not answer: TimeoutError"),
+    ]
+    ended = await asyncio.gather(*(run(at(address), *words) for words, address, _ in cases))
+    for (words, _, expected), said in zip(cases, ended, strict=True):
+        assert (said.status, said.out) == (1, ""), (words, said)
+        assert re.fullmatch(f"lifeos: {expected}\n", said.err), (words, said)
+
+
+@pytest.mark.parametrize("words", [("migrate",), ("tail", "changes.task"), ("deliveries",)])
+async def test_a_verb_asks_after_the_stack_only_when_a_setting_is_not_there(words: tuple[str, ...]) -> None:
+    unset, wrong = await asyncio.gather(
+        run({"LIFEOS_STATE_DIR": "/nonexistent"}, *words), run(WHOLE | {"LIFEOS_ENV": "staging"}, *words)
+    )
+    assert unset == Said(2, "", "lifeos: LIFEOS_ENV is not set. Is the stack running? ./deploy/up starts it.\n")
+    assert wrong == Said(2, "", "lifeos: LIFEOS_ENV: Input should be 'development' or 'production'\n")
 
 
 # Ends ----------------------------------------------------------------------------------------------------------------
@@ -423,13 +477,13 @@ def variables(world: World) -> dict[str, str]:
 
 
 async def start(given: dict[str, str], *words: str, out: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("LIFEOS_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIFEOS_")}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "deploy.lifeos",
         *words,
-        env=environment | given,
+        env=inherited | given,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=out,
         stderr=asyncio.subprocess.PIPE,
