@@ -1,25 +1,49 @@
 """What a person sees of the local stack: one live line on a terminal, a few plain ones elsewhere."""
 
+import io
 import os
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, TextIO
 from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 SELDOM = 5.0  # seconds between two plain lines of what changes all the time
+
+
+class Terminal(io.FileIO):
+    """Standard output that may be closed under us: what cannot be shown any more is lost, and stops nobody."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def terminal() -> TextIO:
+    """Where the screen is drawn."""
+    try:
+        raw = Terminal(1, "w", closefd=False)
+    except OSError:  # there is none
+        raw = Terminal(os.devnull, "w")
+    encoding = sys.stdout.encoding if sys.stdout else "utf-8"
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding, "replace")
 
 
 class Screen:
     """Steps, notices and a live line. Use it as a context, so that the terminal is left as it was found."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+        self.console = console or Console(file=terminal(), highlight=False)
         self._live = self.console.status("")
         self._seldom = 0.0
         self._shown = ""

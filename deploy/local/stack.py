@@ -84,8 +84,10 @@ async def up(state: Path, screen: Screen, variables: Mapping[str, str] = os.envi
     try:
         await until_signal(run(state, screen, variables, running))
     finally:
-        screen.step("Stopping")
-        await stop_all(reversed(running), screen.say)
+        try:
+            screen.step("Stopping")
+        finally:
+            await stop_all(reversed(running), screen.say)
 
 
 async def run(state: Path, screen: Screen, variables: Mapping[str, str], running: list[Kept]) -> None:

@@ -101,11 +101,14 @@ async def once(child: Child, bound: float = 60.0) -> None:
 
 async def stop_all(children: Iterable[Kept], say: Say) -> None:
     """Stop one after the other, each within its own bound; a failure of one leaves none of the others running."""
+    failures: list[str] = []
     for child in children:
         try:
             await child.stop()
         except (StackError, OSError) as error:
-            say(f"{child.name} did not stop as it should: {error}")
+            failures.append(f"{child.name} did not stop as it should: {error}")
+    for failure in failures:
+        say(failure)
 
 
 async def until_signal(work: Coroutine[None, None, None]) -> None:
