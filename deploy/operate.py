@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import click
@@ -20,8 +20,9 @@ from schemas.settings import BadSettings, ConnectSettings, DatabaseSettings, Kaf
 T = TypeVar("T")
 S = TypeVar("S", KafkaSettings, DatabaseSettings, ConnectSettings)
 
-OUTCOMES: tuple[AcceptOutcome, ...] = ("wanted", "unmatched", "parked")
-HEADINGS = ("accepted", "outcome", "delivery", "event", "account", "stands at")
+OUTCOMES: tuple[AcceptOutcome | Literal["synced"], ...] = ("wanted", "synced", "unmatched", "parked")
+HEADINGS = ("accepted", "outcome", "delivery", "account", "place", "event")
+"""What one needs most comes first: the right edge of a narrow screen cuts the rest."""
 
 
 def _ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
@@ -81,10 +82,16 @@ def connections() -> None:
     """Connections: whose account at which provider."""
 
 
+def _filled(context: click.Context, option: click.Parameter, text: str) -> str:
+    if not text.strip():
+        raise click.BadParameter("must not be empty")
+    return text
+
+
 @connections.command(short_help="Connect an account of a simulator, or again.")
 @click.argument("provider", type=click.Choice(PROVIDERS))
-@click.option("--account", required=True, help="The provider's id of the account (Todoist: the user id).")
-@click.option("--token", required=True, help="The access token that the provider's simulator knows.")
+@click.option("--account", required=True, callback=_filled, help="The provider's id (Todoist: of the user).")
+@click.option("--token", required=True, callback=_filled, help="The access token that the provider's simulator knows.")
 def add(provider: Any, account: str, token: str) -> None:
     """Connect an account of a simulator, or connect it again; a full read follows. Only in development."""
 
@@ -122,14 +129,15 @@ def add(provider: Any, account: str, token: str) -> None:
 @click.option("--connection", type=click.UUID, help="Only deliveries for this connection.")
 @click.option("--hours", type=click.FloatRange(0.01, 168), default=24.0, show_default=True, help="How far back.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line; `became` is the outcome as shown.")
 def deliveries(
     provider: str | None, outcome: str | None, connection: UUID | None, hours: float, limit: int, as_json: bool
 ) -> None:
     """List deliveries, the newest first: one line each, with what became of it.
 
-    `wanted`: its connection's cursor was made due (`synced` once a run has seen it). `unmatched`: nobody connected this
-    account. `parked`: it could not be handled, and is kept with the reason.
+    `wanted`: its connection's cursor was made due; such a one is `synced` once a run has seen it. `unmatched`: nobody
+    connected this account. `parked`: it could not be handled, and is kept with the reason. The place is partition and
+    offset in the topic of its provider.
     """
 
     async def work(settings: DatabaseSettings) -> list[dict[str, Any]]:
@@ -168,24 +176,30 @@ def _table(rows: Sequence[dict[str, Any]], columns: int | None) -> Iterator[str]
     lines = [HEADINGS, *(_cells(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        yield text if columns is None or len(text) <= columns else text[: columns - 1] + "…"
+        yield _cut("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), columns)
+
+
+def _columns() -> int | None:
+    """How wide a line may be: as the terminal, and as it likes where a program reads it."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _cut(text: str, columns: int | None) -> str:
+    return text if columns is None or len(text) <= columns else text[: columns - 1] + "…"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    became = "synced" if row["synced"] else row["outcome"]
-    if row["reason"]:
-        became += f": {row['reason']}"
-    when = row["accepted_at"].strftime("%m-%d %H:%M:%S")
-    place = f"{row['topic']}/{row['partition']}/{row['offset']}"
-    return when, became, row["delivery_id"], row["event"], row["account"], place
+    became = row["became"] + (f": {row['reason']}" if row["reason"] else "")
+    when = row["accepted_at"].strftime("%a %H:%M:%S")  # receipts are kept for a week
+    place, event = f"{row['partition']}/{row['offset']}", f"{row['provider']} {row['event']}"
+    return when, became, row["delivery_id"], row["account"], place, event
 
 
 def _show(rows: Sequence[dict[str, Any]]) -> None:
-    heading, *lines = _table(rows, shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+    heading, *lines = _table(rows, _columns())
     click.secho(heading, bold=True)
     for row, line in zip(rows, lines, strict=True):
-        colour = {"unmatched": "yellow", "parked": "red"}.get(row["outcome"], "green" if row["synced"] else None)
+        colour = {"unmatched": "yellow", "parked": "red", "synced": "green"}.get(row["became"])
         became = _cells(row)[1]
         click.echo(line.replace(became, click.style(became, fg=colour), 1))
 
@@ -212,18 +226,27 @@ def tail(
         names = [known.name for known in topics.every(settings.topic_prefix)]
         if name not in names:
             raise LookupError(f"there is no topic {topic}; there are {', '.join(names)}")
+        _matchable(name.removeprefix(settings.topic_prefix), connection, kind)
         left = limit
         async with Reader(settings, name, from_beginning=from_beginning) as reader:
             while True:
                 for record in await reader.read(within=1.0):
                     if not _wanted(record, connection, kind):
                         continue
-                    click.echo(_as_json(record) if as_json else _readable(record))
+                    click.echo(_as_json(record) if as_json else _cut(_readable(record), _columns()))
                     left = None if left is None else left - 1
                     if left == 0:
                         return
 
     _ask(KafkaSettings, work)
+
+
+def _matchable(topic: str, connection: UUID | None, kind: str | None) -> None:
+    """Raises UsageError where a filter could never match, so that nobody waits for it."""
+    if kind is not None and topic != topics.changes(kind):
+        raise click.UsageError(f"{topic} has no changes of kind {kind}: they are in {topics.changes(kind)}")
+    if connection is not None and not topic.startswith(topics.changes("")):
+        raise click.UsageError(f"{topic} has deliveries, which name an account and no connection")
 
 
 def _headers(record: Any) -> dict[str, str]:

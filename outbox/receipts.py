@@ -15,12 +15,15 @@ select $1, $2, r.* from unnest($3::bigint[], $4::smallint[], $5::text[], $6::tex
     $9::timestamptz[], $10::text[], $11::text[], $12::uuid[], $13::uuid[], $14::uuid[], $15::bigint[]) r"""
 
 LATEST = """
-select r.accepted_at, r.received_at, r.provider, r.event, r.account, r.delivery_id, r.outcome, r.reason,
-    r.connection_id, r.topic, r.partition, r."offset", coalesce(c.done >= r.wanted, false) as synced
-from receipts r left join sync_cursors c on c.id = r.cursor_id
-where ($1::text is null or r.provider = $1) and ($2::text is null or r.outcome = $2)
-    and ($3::uuid is null or r.connection_id = $3) and r.accepted_at > now() - $4::interval
-order by r.accepted_at desc, r."offset" desc limit $5"""
+select * from (
+    select r.accepted_at, r.received_at, r.provider, r.event, r.account, r.delivery_id, r.outcome, r.reason,
+        r.connection_id, r.topic, r.partition, r."offset", coalesce(c.done >= r.wanted, false) as synced,
+        case when c.done >= r.wanted then 'synced' else r.outcome end as became
+    from receipts r left join sync_cursors c on c.id = r.cursor_id
+    where ($1::text is null or r.provider = $1)
+        and ($3::uuid is null or r.connection_id = $3) and r.accepted_at > now() - $4::interval) l
+where $2::text is null or $2 in (l.outcome, l.became)
+order by l.accepted_at desc, l."offset" desc limit $5"""
 
 
 async def record(
@@ -45,5 +48,5 @@ def _rows(receipt: Receipt, wanted: Mapping[UUID, int]) -> list[tuple[object, ..
 async def latest(
     pool: Pool, *, provider: str | None, outcome: str | None, connection_id: UUID | None, within: Any, most: int
 ) -> list[dict[str, Any]]:
-    """The newest receipts first, as dictionaries of the columns above."""
+    """The newest receipts first, as dictionaries of the columns above. A `synced` one is `wanted`, too."""
     return [dict(row) for row in await pool.fetch(LATEST, provider, outcome, connection_id, within, most)]

@@ -12,13 +12,12 @@ def receipt(at: str, delivery: str, event: str, offset: int, *, synced: bool = T
     """A receipt as the database gives it."""
     return {
         "accepted_at": datetime.fromisoformat(f"2026-11-22T{at}").replace(tzinfo=UTC),
-        "outcome": "wanted",
-        "synced": synced,
+        "provider": "todoist",
+        "became": "synced" if synced else "wanted",
         "reason": None,
         "delivery_id": delivery,
         "event": event,
         "account": "2671355",
-        "topic": "webhooks.todoist",
         "partition": 0,
         "offset": offset,
         **more,
@@ -38,13 +37,19 @@ def test_the_readme_shows_what_is_printed() -> None:
 
 
 def test_eighty_columns_hold_every_delivery_id_whole_on_a_line_of_its_own() -> None:
-    unmatched = receipt("16:46:40", ROWS[0]["delivery_id"], "section:unarchived", 90, synced=False, outcome="unmatched")
-    parked = unmatched | {"outcome": "parked", "reason": "undecodable", "event": "unknown"}
+    unmatched = receipt("16:46:40", ROWS[0]["delivery_id"], "section:unarchived", 90, became="unmatched")
+    parked = unmatched | {"became": "parked", "reason": "undecodable", "event": "unknown"}
     for rows in (ROWS, [*ROWS, unmatched], [*ROWS, parked]):
         _, *lines = _table(rows, 80)
         assert len(lines) == len(rows)
         assert max(map(len, lines)) <= 80
         assert [re.findall(r"[0-9a-f-]{36}", line) for line in lines] == [[row["delivery_id"]] for row in rows]
+
+
+def test_eighty_columns_hold_whose_and_where() -> None:
+    unmatched = receipt("16:46:40", ROWS[0]["delivery_id"], "section:unarchived", 90, became="unmatched")
+    _, *lines = _table([*ROWS, unmatched], 80)
+    assert [line.split()[4:6] for line in lines] == [["2671355", f"0/{offset}"] for offset in (104, 103, 102, 90)]
 
 
 def test_what_does_not_fit_is_seen_to_be_cut() -> None:

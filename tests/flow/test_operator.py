@@ -312,18 +312,25 @@ async def test_deliveries_are_listed_with_what_became_of_them(ann: Person) -> No
     assert (sent.status, sent.err) == (0, "")
     assert sent.out.startswith(f"200 OK from {world.service.webhook_url}")
     await world.settled()
-    human, machine, unmatched, mine, none = await asyncio.gather(
+    human, machine, unmatched, mine, none, synced, wanted = await asyncio.gather(
         run(variables(world), "deliveries"),
         run(variables(world), "deliveries", "--json", "--limit", "3"),
         run(variables(world), "deliveries", "--json", "--outcome", "unmatched", "--provider", "todoist"),
         run(variables(world), "deliveries", "--json", "--connection", str(ann.connection), "--limit", "1000"),
         run(variables(world), "deliveries", "--outcome", "parked", "--connection", str(ann.connection)),
+        *(
+            run(variables(world), "deliveries", "--json", "--outcome", o, "--limit", "1000")
+            for o in ("synced", "wanted")
+        ),
     )
-    assert {(said.status, said.err) for said in (human, machine, unmatched, mine, none)} == {(0, "")}
+    assert {(said.status, said.err) for said in (human, machine, unmatched, mine, none, synced, wanted)} == {(0, "")}
     heading, newest, *lines = human.out.splitlines()
     assert heading.split()[:3] == ["accepted", "outcome", "delivery"]
     assert len(lines) == 19
     assert " unmatched " in newest
+    assert {row["became"] for row in json_lines(synced)} == {"synced"}
+    assert {row["outcome"] for row in json_lines(wanted)} == {"wanted"}
+    assert json_lines(synced) == [row for row in json_lines(wanted) if row["synced"]] != []
     told = [line for line in lines if f"  {ann.account}  " in line]
     assert told
     assert [line for line in told if not re.search(r"  synced +[0-9a-f-]{36}  ", line)] == []
@@ -378,6 +385,28 @@ async def test_a_verb_without_its_server_says_which_in_a_line(ann: Person, silen
     for (words, _, expected), said in zip(cases, ended, strict=True):
         assert (said.status, said.out) == (1, ""), (words, said)
         assert re.fullmatch(f"lifeos: {expected}\n", said.err), (words, said)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (
+            ("tail", "webhooks.todoist", "--kind", "task"),
+            "webhooks.todoist has no changes of kind task: .*changes.task",
+        ),
+        (("tail", "changes.task", "--kind", "sync"), "changes.task has no changes of kind sync: .*changes.sync"),
+        (("tail", "webhooks.todoist", "--connection", str(UUID(int=1))), "webhooks.todoist has deliveries, .*"),
+        (
+            ("connections", "add", "todoist", "--account", "", "--token", "x"),
+            "Invalid .*'--account': must not be empty",
+        ),
+        (("connections", "add", "todoist", "--account", "1", "--token", " "), "Invalid .*'--token': must not be empty"),
+    ],
+)
+def test_what_can_never_be_had_is_refused_before_any_server_is_asked(words: tuple[str, ...], expected: str) -> None:
+    ended = CliRunner().invoke(main, words, env=WHOLE)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert re.fullmatch(f"Error: {expected}", ended.stderr.splitlines()[-1])
 
 
 @pytest.mark.parametrize("words", [("migrate",), ("tail", "changes.task"), ("deliveries",)])
