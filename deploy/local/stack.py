@@ -162,7 +162,9 @@ def processes(state: Path, settings: Mapping[str, str]) -> dict[str, Child]:
         ops = {"LIFEOS_OPS_LISTEN": f"127.0.0.1:{chosen[f'OPS_{name.upper()}']}"}
         children[name] = lifeos(name, verb, state / "log", {**settings, **ops})
     if "LIFEOS_SIMULATOR_LISTEN" in settings:
-        children["simulator"] = lifeos("simulator", SIMULATOR, state / "log", settings)
+        children["simulator"] = lifeos(
+            "simulator", (*SIMULATOR, "--state", str(state / "simulator.json")), state / "log", settings
+        )
     return children
 
 

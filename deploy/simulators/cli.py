@@ -47,7 +47,10 @@ def todoist() -> None:
     help="Seconds; the real provider takes 15 minutes.",
 )
 @click.option("--demo", is_flag=True, help="Have account 2671355 (token `demo`), whose tasks keep changing.")
-def serve(listen: str | None, webhook_url: str | None, redelivery_delay: float, demo: bool) -> None:
+@click.option(
+    "--state", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Keep the accounts in this file."
+)
+def serve(listen: str | None, webhook_url: str | None, redelivery_delay: float, demo: bool, state: Path | None) -> None:
     """Run the simulator until SIGTERM or Ctrl-C."""
     import os
 
@@ -55,6 +58,7 @@ def serve(listen: str | None, webhook_url: str | None, redelivery_delay: float, 
 
     from deploy.simulators import serve as process
     from deploy.simulators.settings import simulator_settings
+    from deploy.simulators.todoist import saving
     from deploy.simulators.todoist.simulator import Simulator
 
     given = dict(os.environ) | ({"LIFEOS_SIMULATOR_LISTEN": listen} if listen else {})
@@ -66,11 +70,17 @@ def serve(listen: str | None, webhook_url: str | None, redelivery_delay: float, 
         simulator = Simulator(
             webhook_url=target, client_secret=settings.todoist_client_secret, redelivery_delay=redelivery_delay
         )
+        if state is not None:
+            saving.load(simulator, state)
+    except OSError as error:
+        raise Wrong(f"--state: {error}") from None
     except ValueError as error:
         raise Wrong(str(error)) from None
     try:
-        uvloop.run(process.serve(simulator, settings.listen.host, settings.listen.port, with_demo=demo))
+        uvloop.run(process.serve(simulator, settings.listen.host, settings.listen.port, with_demo=demo, state=state))
     except OSError as error:
+        if error.filename is not None:
+            raise Failure(f"{error.filename} cannot be written: {error.strerror}") from None
         raise Failure(f"cannot listen on {settings.listen.host}:{settings.listen.port}: {error.strerror}") from None
 
 

@@ -3,21 +3,24 @@
 import asyncio
 import signal
 from collections.abc import Coroutine
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import click
 
 from deploy.simulators.todoist import demo
+from deploy.simulators.todoist.saving import saving
 from deploy.simulators.todoist.server import running
 from deploy.simulators.todoist.simulator import Simulator
 
 
-async def serve(simulator: Simulator, host: str, port: int, *, with_demo: bool) -> None:
-    """Serve until SIGTERM or SIGINT. Raises OSError when the address is taken."""
+async def serve(simulator: Simulator, host: str, port: int, *, with_demo: bool, state: Path | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; the accounts are kept in the file `state`. Raises OSError when the address is taken."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(simulator, host, port):
+    async with saving(simulator, state) if state else nullcontext(), running(simulator, host, port):
         target = simulator.webhook_url or "nowhere"
         click.echo(f"Todoist simulator at {simulator.url}, pushing to {target}")
         if with_demo:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from deploy.simulators.todoist import sync
-from deploy.simulators.todoist.account import Account, Entity, Refused
+from deploy.simulators.todoist.account import Account, Entity, Refused, Saved
 from deploy.simulators.todoist.commands import MOST_COMMANDS, execute, execute_all
 from deploy.simulators.todoist.due import advanced, due
 from deploy.simulators.todoist.projects import open_account
@@ -224,3 +224,44 @@ def test_recurring_dates(string: str, first: str, following: str) -> None:
 def test_a_month_that_is_shorter_keeps_the_date_within_it() -> None:
     january = {"string": "every month", "date": "2027-01-31", "is_recurring": True}
     assert advanced(january, NOON.date())["date"] == "2027-02-28"
+
+
+def saved(account: Account) -> Saved:
+    return Saved.model_validate_json(account.saved().model_dump_json())
+
+
+def restored(what: Saved, generation: bytes) -> Account:
+    return Account.restored(what, ids=lambda: "fresh", generation=generation)
+
+
+def test_an_account_goes_on_where_it_was_saved(account: Account) -> None:
+    old = read(account)["sync_token"]
+    run(account, "item_add", content="Water the plants")
+    token = read(account)["sync_token"]
+
+    again = restored(saved(restored(saved(account), b"life-2")), b"life-3")
+
+    assert again.entities == account.entities
+    assert read(again, token)["items"] == []
+    assert [item["content"] for item in read(again, old)["items"]] == ["Water the plants"]
+    run(again, "item_add", content="Buy milk")
+    assert [item["content"] for item in read(again, token)["items"]] == ["Buy milk"]
+    assert read(again, read(again)["sync_token"])["items"] == []
+
+
+def test_a_token_of_what_a_crash_made_forgotten_is_refused(account: Account) -> None:
+    before = saved(account)
+    run(account, "item_add", content="never saved")
+    token = read(account)["sync_token"]
+    again = restored(before, b"life-2")
+    for title in ("other", "changes", "since"):
+        run(again, "item_add", content=title)
+        with pytest.raises(Refused):
+            read(again, token)
+
+
+def test_expired_tokens_stay_expired_over_a_restart(account: Account) -> None:
+    token = read(account)["sync_token"]
+    account.renew(b"life-2")
+    with pytest.raises(Refused):
+        read(restored(saved(account), b"life-3"), token)

@@ -75,6 +75,36 @@ async def test_serve_has_a_demo_that_keeps_changing_and_ends_with_0(tmp_path: Pa
         assert await process.wait() == 0
 
 
+async def test_serve_goes_on_where_it_stopped(tmp_path: Path, receiver: Receiver) -> None:
+    public, file = receiver.url.removesuffix("/webhooks/todoist"), tmp_path / "simulator.json"
+    options = ("--demo", "--state", str(file))
+    form = {"sync_token": "*", "resource_types": '["items"]'}
+    demo = {"Authorization": "Bearer demo"}
+    async with served(tmp_path, *options, LIFEOS_PUBLIC_URL=public) as (process, url):
+        async with httpx.AsyncClient(base_url=url, headers=demo) as client:
+            await client.post("/api/v1/tasks", json={"content": "Mine"})
+            before = (await client.post("/api/v1/sync", data=form)).json()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+    async with (
+        served(tmp_path, *options, LIFEOS_PUBLIC_URL=public) as (_, url),
+        httpx.AsyncClient(base_url=url, headers=demo) as client,
+    ):
+        after = (await client.post("/api/v1/sync", data=form | {"sync_token": before["sync_token"]})).json()
+        items = (await client.post("/api/v1/sync", data=form)).json()["items"]
+    assert after["full_sync"] is False
+    assert "Mine" in {item["content"] for item in before["items"]}
+    assert {item["id"] for item in before["items"]} & {item["id"] for item in items}
+
+
+async def test_a_state_file_that_is_none_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "simulator.json"
+    file.write_text("{")
+    ended = await lifeos(tmp_path, "todoist", "serve", "--state", str(file), LIFEOS_PUBLIC_URL="http://127.0.0.1:1")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert str(file) in ended.err
+
+
 async def test_the_verbs_drive_a_running_simulator(tmp_path: Path, simulator: Simulator) -> None:
     async def run(*words: str) -> Ended:
         ended = await lifeos(tmp_path, "todoist", *words, LIFEOS_TODOIST_URL=simulator.url)

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
+from pydantic import BaseModel
+
 Kind = Literal["item", "project", "section", "label"]
 Entity = dict[str, Any]
 """One JSON object of the API. Never mutated once recorded: a change replaces it."""
 
 KINDS: Final[tuple[Kind, ...]] = ("item", "project", "section", "label")
 PLURAL: Final[dict[Kind, str]] = {"item": "items", "project": "projects", "section": "sections", "label": "labels"}
+
+LIVES: Final = 100
+"""Former lives whose sync tokens are still good."""
 
 
 @dataclass
@@ -65,6 +70,21 @@ class Change:
     extra: Entity | None
 
 
+class Saved(BaseModel):
+    """An account as it outlives its process. Sync tokens of it are good up to `seq`, and of lives before it up to theirs."""
+
+    user_id: str
+    full_name: str
+    inbox_id: str
+    seq: int
+    last: datetime
+    life: str
+    lives: dict[str, int]
+    entities: dict[Kind, dict[str, Entity]]
+    touched: list[tuple[Kind, str, int]]
+    uuids: dict[str, Entity | Literal["ok"]]
+
+
 class Account:
     """The state of one account. Every way to change it ends in `record`; `take` hands out what was recorded since."""
 
@@ -80,10 +100,42 @@ class Account:
         self.uuids: dict[str, Entity | Literal["ok"]] = {}
         self.seq = 0
         self._generation = generation
+        self._lives: dict[bytes, int] = {}
         self._last = datetime.min.replace(tzinfo=UTC)
         self._touched: dict[tuple[Kind, str], int] = {}
         self._fresh: list[Change] = []
         self.inbox_id = ""
+
+    @classmethod
+    def restored(cls, saved: Saved, *, ids: Callable[[], str], generation: bytes) -> "Account":
+        """The account goes on as `saved`. What came after, if its process crashed, is forgotten and its tokens with it."""
+        account = cls(saved.user_id, ids=ids, generation=generation, full_name=saved.full_name)
+        account.inbox_id, account.seq, account._last = saved.inbox_id, saved.seq, saved.last
+        account.entities |= saved.entities
+        account.uuids |= saved.uuids
+        account._touched |= {(kind, id_): seq for kind, id_, seq in saved.touched}
+        lives = {**saved.lives, saved.life: saved.seq}
+        account._lives = {bytes.fromhex(life): seq for life, seq in list(lives.items())[-LIVES:]}
+        return account
+
+    def saved(self) -> Saved:
+        return Saved(
+            user_id=self.user_id,
+            full_name=self.full_name,
+            inbox_id=self.inbox_id,
+            seq=self.seq,
+            last=self._last,
+            life=self._generation.hex(),
+            lives={life.hex(): seq for life, seq in self._lives.items()},
+            entities=self.entities,
+            touched=[(kind, id_, seq) for (kind, id_), seq in self._touched.items()],
+            uuids=self.uuids,
+        )
+
+    @property
+    def state(self) -> tuple[int, bytes]:
+        """Another one means that there is something new to save."""
+        return self.seq, self._generation
 
     def tick(self, now: datetime) -> str:
         """The stamp of the next change: `now`, but always later than the stamp before it."""
@@ -138,19 +190,22 @@ class Account:
         return urlsafe_b64encode(plain + self._seal(plain)).decode()
 
     def position(self, token: str) -> int:
-        """The sequence number a token stands for. Raises `Refused` for any text that `token` of this life did not return."""
+        """The sequence number a token stands for. Raises `Refused` for any text that `token` never returned, or in
+        another life that is forgotten."""
         try:
             raw = urlsafe_b64decode(token.encode("ascii", "replace"))
         except NotBase64:
             raise invalid("sync_token") from None
-        plain, seal = raw[:-12], raw[-12:]
-        if not hmac.compare_digest(seal, self._seal(plain)):
+        generation, number, seal = raw[:-20], raw[-20:-12], raw[-12:]
+        last = self.seq if generation == self._generation else self._lives.get(generation, -1)
+        if not hmac.compare_digest(seal, self._seal(generation + number)) or int.from_bytes(number) > last:
             raise invalid("sync_token")
-        return int.from_bytes(plain[len(self._generation) :])
+        return int.from_bytes(number)
 
     def renew(self, generation: bytes) -> None:
         """Make every sync token handed out so far invalid."""
         self._generation = generation
+        self._lives.clear()
 
     def _seal(self, plain: bytes) -> bytes:
-        return hmac.digest(self._generation, self.user_id.encode() + plain, "sha256")[:12]
+        return hmac.digest(plain[:-8], self.user_id.encode() + plain, "sha256")[:12]

@@ -15,7 +15,9 @@ MOST: Final = 30
 
 
 def furnish(simulator: Simulator) -> Account:
-    """Make the demo account with its projects, sections, labels and first tasks."""
+    """Make the demo account with its projects, sections, labels and first tasks, unless it is there already."""
+    if ACCOUNT in simulator.state:
+        return simulator.holding(ACCOUNT).account
     account = simulator.create(ACCOUNT, TOKEN, "Dana Demo")
 
     def add(kind: str, **args: object) -> str:

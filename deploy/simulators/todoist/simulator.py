@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
+from pydantic import BaseModel
+
 from deploy.simulators.posts import Posts
-from deploy.simulators.todoist.account import Account, Change, Entity
+from deploy.simulators.todoist.account import Account, Change, Entity, Saved
 from deploy.simulators.todoist.books import Books
 from deploy.simulators.todoist.commands import execute
 from deploy.simulators.todoist.faults import FaultSwitch
@@ -34,8 +36,22 @@ class Holding:
     meter: Meter = field(default_factory=Meter)
 
 
+class SavedHolding(BaseModel):
+    token: str
+    account: Saved
+
+
+class SavedAccounts(BaseModel):
+    """What outlives the process: the accounts. Books, meters and faults begin anew."""
+
+    accounts: list[SavedHolding] = []
+
+
 class Simulator:
-    """State in memory, gone with the process. Every change made here is announced to `webhook_url`, if there is one."""
+    """State in memory; `saved` and `restore` carry the accounts from one process to the next.
+
+    Every change made here is announced to `webhook_url`, if there is one.
+    """
 
     def __init__(
         self,
@@ -79,6 +95,22 @@ class Simulator:
         )
         self._holdings[user_id] = Holding(account, token)
         return account
+
+    def saved(self) -> SavedAccounts:
+        return SavedAccounts(
+            accounts=[SavedHolding(token=one.token, account=one.account.saved()) for one in self.accounts()]
+        )
+
+    def restore(self, saved: SavedAccounts) -> None:
+        """Have the accounts of an earlier process. Nothing is announced."""
+        for one in saved.accounts:
+            account = Account.restored(one.account, ids=self._id, generation=secrets.token_bytes(6))
+            self._holdings[account.user_id] = Holding(account, one.token)
+
+    @property
+    def state(self) -> dict[str, tuple[int, bytes]]:
+        """Another one means that there is something new to save."""
+        return {user_id: holding.account.state for user_id, holding in self._holdings.items()}
 
     def accounts(self) -> list[Holding]:
         return list(self._holdings.values())
