@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import sys
+import termios
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -344,6 +345,19 @@ async def test_deliveries_are_listed_with_what_became_of_them(ann: Person) -> No
     assert len(rows) >= 30
     assert {row["delivery_id"] for row in rows} <= pushes
     assert none.out == "no deliveries in the last 24 hours that match\n"
+
+
+async def test_lines_are_cut_to_the_width_of_a_terminal(ann: Person) -> None:
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 60))
+    words = ("tail", "changes.task", "--from-beginning", "--limit", "3")
+    child = await start(variables(ann.world), *words, out=theirs)
+    _, err = await asyncio.wait_for(child.communicate(), BOUND_SECONDS)
+    lines = os.read(ours, 4096).decode().splitlines()
+    os.close(theirs)
+    os.close(ours)
+    assert (child.returncode, err) == (0, b"")
+    assert [(len(line), line[-1]) for line in lines] == [(60, "…")] * 3
 
 
 async def test_tail_shows_records_that_are_none_of_ours(ann: Person) -> None:
