@@ -1,7 +1,7 @@
 """The relay among others: slow writers, a broker or a database that goes away, hints, large rows."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -12,8 +12,8 @@ from asyncpg import UndefinedTableError
 
 from outbox import lanes, postgres
 from outbox.hint import CHANNEL, Hint
-from outbox.postgres import UNAVAILABLE, Pool
-from outbox.relay import Relay
+from outbox.postgres import UNAVAILABLE, Pool, Row
+from outbox.relay import Noted, Relay
 from schemas.settings import KafkaSettings
 from tests.conftest import Stack
 from tests.outbox import writers
@@ -58,7 +58,8 @@ async def test_a_writer_that_stands_still_before_its_commit_holds_up_no_other_la
     ids, books = await writers.items(pool, (10, 100, 200), each=2), Books()
     others = [*ids[:2], *ids[4:]]
     async with running(pool, database, topics):
-        async with pool.acquire() as stuck, stuck.transaction():
+        # Somebody's own connection: ours are ended by the server when they stand still.
+        async with postgres.connection(database, "stuck") as stuck, stuck.transaction():
             if behind:
                 await writers.commit(pool, books, ids[2:3])
             changes = await writers.change(stuck, ids[3:4])
@@ -184,3 +185,27 @@ async def _answers(pool: Pool) -> bool:
         return bool(await pool.fetchval("select true"))
     except UNAVAILABLE:
         return False
+
+
+class Slow(Relay):
+    """A relay whose Kafka takes few rows in the time there is."""
+
+    async def _send(self, rows: Sequence[Row]) -> list[Noted]:
+        if len(rows) > 50:
+            raise TimeoutError
+        return await super()._send(rows)
+
+
+async def test_a_kafka_that_is_slow_gets_less_at_once_until_it_can_take_it(
+    pool: Pool, database: str, topics: KafkaSettings
+) -> None:
+    ids, books = await writers.items(pool, (10,), each=400), Books()
+    await writers.commit(pool, books, ids)
+    relay = Slow(pool, database, topics, "one")
+    task = asyncio.create_task(relay.run())
+    try:
+        await published(pool, 10, within=30)
+    finally:
+        relay.stop()
+        await task
+    assert audit(books, await consume(topics), await numbered(pool)).flawless

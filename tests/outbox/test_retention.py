@@ -88,3 +88,20 @@ def test_a_ladder_that_does_not_rise_is_refused(wrong: int) -> None:
     ladder[wrong] = ladder[wrong - 1]
     with pytest.raises(ValueError, match="does not rise"):
         retention.assert_ladder(ladder)
+
+
+async def test_who_reads_an_old_day_keeps_it_and_takes_no_coming_day_from_us(pool: Pool, database: str) -> None:
+    old = datetime.now(UTC) - timedelta(days=20)
+    async with pool.acquire() as db:
+        await retention.make_ahead(db, old)
+        await db.execute("create table receipts_archive partition of receipts default")
+        missing = f"receipts_{datetime.now(UTC) + timedelta(days=3):%Y%m%d}"
+        await db.execute(f"drop table {missing}")
+    kept = f"receipts_{old:%Y%m%d}"
+    async with postgres.connection(database, "reader") as reader, reader.transaction():
+        await reader.fetch(f"select from {kept}")
+        await retention.tend(pool)
+        assert await pool.fetchval("select to_regclass($1) is not null", missing)
+        assert await pool.fetchval("select to_regclass($1) is not null", kept)
+    await retention.tend(pool)
+    assert not await pool.fetchval("select to_regclass($1) is not null", kept)
