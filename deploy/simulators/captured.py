@@ -26,6 +26,15 @@ def read(path: Path) -> Captured:
     return Captured({str(name): str(value) for name, value in captured_headers.items()}, (path / "body").read_bytes())
 
 
+def is_json(body: bytes) -> bool:
+    """Whether it is what a provider would send. UnicodeDecodeError is a ValueError, too."""
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def write(path: Path, captured: Captured) -> None:
     """Make the folder of an exchange."""
     path.mkdir(parents=True, exist_ok=True)

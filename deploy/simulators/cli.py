@@ -92,6 +92,7 @@ def _send(path: Path, url: str | None) -> None:
     import httpx
 
     from deploy.local.environment import environment
+    from deploy.outside import why
     from deploy.simulators import captured
     from deploy.simulators.settings import simulator_settings
 
@@ -106,7 +107,10 @@ def _send(path: Path, url: str | None) -> None:
     try:
         answer = httpx.post(target, content=request.body, headers=request.headers, timeout=15)
     except httpx.HTTPError as error:
-        raise Failure(f"nothing answers at {target} ({error}): start it with `lifeos up`, or give --to") from None
+        raise Failure(f"nothing answers at {target} ({why(error)}): start it with `lifeos up`, or give --to") from None
     click.echo(f"{answer.status_code} {answer.reason_phrase} from {target} in {answer.elapsed.total_seconds():.3f} s")
+    if not captured.is_json(request.body):
+        beginning = request.body[:40].decode("utf-8", "replace")
+        click.echo(f"what was sent is not JSON: {len(request.body)} bytes that begin {beginning!r}")
     if answer.status_code != 200:
         raise SystemExit(1)

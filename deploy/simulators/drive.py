@@ -4,6 +4,8 @@ from typing import Any, Self
 
 import httpx
 
+from deploy.outside import why
+
 
 class Trouble(Exception):
     """The simulator cannot be reached, or refused. The text says which and what to do."""
@@ -65,7 +67,7 @@ class Remote:
             answer = self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise Trouble(
-                f"no Todoist simulator answers at {self._url} ({error}): "
+                f"no Todoist simulator answers at {self._url} ({why(error)}): "
                 "start one with `lifeos up` or `lifeos simulate todoist serve`, or set LIFEOS_TODOIST_URL"
             ) from None
         if answer.is_error:

@@ -151,6 +151,15 @@ async def test_trouble_is_one_line_that_says_what_to_do(tmp_path: Path, simulato
     assert taken in in_the_way.err
 
 
+async def test_a_body_that_is_no_json_is_sent_all_the_same_and_said(tmp_path: Path, receiver: Receiver) -> None:
+    file = tmp_path / "body"
+    file.write_bytes(b"\xffhello")
+    sent = await lifeos(tmp_path, "--send", str(file), "--to", receiver.url)
+    assert (sent.code, sent.err) == (0, "")
+    assert sent.out.endswith("\nwhat was sent is not JSON: 6 bytes that begin '�hello'\n")
+    assert [received.body for received in receiver.received] == [b"\xffhello"]
+
+
 async def test_a_captured_request_is_sent_with_a_fresh_signature(tmp_path: Path, receiver: Receiver) -> None:
     public = receiver.url.removesuffix("/webhooks/todoist")
     folder = CAPTURED / "item_updated"
@@ -165,6 +174,7 @@ async def test_a_captured_request_is_sent_with_a_fresh_signature(tmp_path: Path,
     assert [received.body for received in receiver.received] == [body, body]
     signatures = [received.headers["x-todoist-hmac-sha256"] for received in receiver.received]
     assert signatures == [signature("new", body), signature(SECRET, body)]
+    assert "JSON" not in sent.out + bare.out
     receiver.answers.append(503)
     assert (await lifeos(tmp_path, "--send", str(folder), "--to", receiver.url)).code == 1
     assert (await lifeos(tmp_path, "--send", str(tmp_path), "--to", receiver.url)).code == 2
