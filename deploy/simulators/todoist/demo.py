@@ -5,6 +5,7 @@ from random import Random
 from typing import Final
 
 from deploy.simulators.todoist.account import Account, Entity
+from deploy.simulators.todoist.commands import execute
 from deploy.simulators.todoist.mix import title
 from deploy.simulators.todoist.simulator import Simulator
 
@@ -15,13 +16,16 @@ MOST: Final = 30
 
 
 def furnish(simulator: Simulator) -> Account:
-    """Make the demo account with its projects, sections, labels and first tasks, unless it is there already."""
+    """Make the demo account with its projects, sections, labels and first tasks, unless it is there already.
+
+    Nothing of it is pushed: it was there before anybody connected it, and connecting reads it.
+    """
     if ACCOUNT in simulator.state:
         return simulator.holding(ACCOUNT).account
     account = simulator.create(ACCOUNT, TOKEN, "Dana Demo")
 
     def add(kind: str, **args: object) -> str:
-        return str(simulator.run(ACCOUNT, f"{kind}_add", **args)["id"])
+        return str(execute(account, f"{kind}_add", args, simulator.now())["id"])
 
     home = add("project", name="Home", color="green")
     work = add("project", name="Work", color="blue", is_favorite=True)
@@ -35,6 +39,7 @@ def furnish(simulator: Simulator) -> Account:
     report = add("item", content="Write the report", project_id=work, due={"string": "tomorrow at 17:00"})
     add("item", content="Collect the figures", parent_id=report, duration={"amount": 45, "unit": "minute"})
     add("item", content="Buy a present for Ann", deadline={"date": "2027-03-01"})
+    account.take()
     return account
 
 
