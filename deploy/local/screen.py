@@ -2,6 +2,7 @@
 
 import io
 import os
+import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -125,6 +126,8 @@ def without_password(address: str) -> str:
 
 
 def program() -> str:
-    """How to call this very command from where it was called."""
+    """How to call this very command, for this very stack, from where it was called."""
     path = Path(sys.prefix, "bin", "lifeos")
-    return min(os.path.relpath(path), str(path), key=len)
+    called = min(os.path.relpath(path), str(path), key=len)
+    state = os.environ.get("LIFEOS_STATE_DIR")
+    return f"LIFEOS_STATE_DIR={shlex.quote(state)} {called}" if state else called

@@ -34,6 +34,8 @@ async def test_up_in_the_background_is_found_by_other_verbs_until_down(variables
     status, said = await lifeos(variables, "up", "--detach")
     assert status == 0, said
     assert f"kcat -C -b {variables['LIFEOS_KAFKA_BOOTSTRAP']} -t {variables['LIFEOS_TOPIC_PREFIX']}changes.task" in said
+    assert f"LIFEOS_STATE_DIR={variables['LIFEOS_STATE_DIR']} " in said
+    assert said.splitlines()[-1].endswith("lifeos down stops everything; the data stays.")
 
     here = {"LIFEOS_STATE_DIR": variables["LIFEOS_STATE_DIR"]}
     found = environment.environment(here)
