@@ -351,7 +351,7 @@ async def test_lines_are_cut_to_the_width_of_a_terminal(ann: Person) -> None:
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (24, 60))
     words = ("tail", "changes.task", "--from-beginning", "--limit", "3")
-    child = await start(variables(ann.world), *words, out=theirs)
+    child = await start(variables(ann.world) | {"COLUMNS": ""}, *words, out=theirs)  # else it outranks the terminal
     _, err = await asyncio.wait_for(child.communicate(), BOUND_SECONDS)
     lines = os.read(ours, 4096).decode().splitlines()
     os.close(theirs)
