@@ -42,6 +42,14 @@ def down() -> None:
             screen.say(str(error))
             sys.exit(error.status)
         screen.say("Stopped." if stopped else "Nothing was running.")
+        if not stopped and (log := gave_up(environment.state_directory())):
+            screen.say(f"The last one in the background ended by itself: {log} says why.")
+
+
+def gave_up(state: Path) -> Path | None:
+    """The log of a stack in the background that ended without being asked to; None where the last one was asked."""
+    log = state / "log" / "up.log"
+    return log if last_lines(log, 1) not in ([], ["Stopped."]) else None
 
 
 def in_foreground(state: Path, screen: Screen) -> int:

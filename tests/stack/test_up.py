@@ -84,3 +84,12 @@ async def test_down_names_a_state_directory_that_is_none() -> None:
     assert status == 2
     assert said.splitlines()[-1].startswith("LIFEOS_STATE_DIR: /etc/passwd ")
     assert (await lifeos({"LIFEOS_STATE_DIR": "/proc/lifeos"}, "down"))[0] == 0
+
+
+async def test_down_points_to_the_log_of_a_stack_that_ended_by_itself(tmp_path: Path) -> None:
+    log = tmp_path / "log" / "up.log"
+    log.parent.mkdir()
+    log.write_text("Stopping\nrelay ended 5 times within a minute, so everything stops here.\n")
+    status, said = await lifeos({"LIFEOS_STATE_DIR": str(tmp_path)}, "down")
+    assert (status, said.splitlines()[1]) == (0, "Nothing was running.")
+    assert str(log) in said.splitlines()[2]
