@@ -63,24 +63,34 @@ async def _prepare(connection: Any) -> None:
     )
 
 
+def _unusable(error: Exception) -> BadSettings:
+    return BadSettings(f"LIFEOS_DATABASE_URL: {error}")
+
+
 @asynccontextmanager
 async def pool(dsn: str, role: str, size: int = 8) -> AsyncIterator[Pool]:
-    """A pool of connections that name their role, close themselves when left open, and speak JSON through orjson."""
-    opened = await asyncpg.create_pool(
-        dsn,
-        min_size=1,
-        max_size=size,
-        timeout=5,
-        command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 1,
-        init=_prepare,
-        server_settings={
-            "application_name": f"lifeos-{role}",
-            "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-            "transaction_timeout": str(TRANSACTION_TIMEOUT_MS),
-            "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
-            "timezone": "UTC",
-        },
-    )
+    """A pool of connections that name their role, close themselves when left open, and speak JSON through orjson.
+
+    Raises `BadSettings` for an address that cannot be used.
+    """
+    try:
+        opened = await asyncpg.create_pool(
+            dsn,
+            min_size=1,
+            max_size=size,
+            timeout=5,
+            command_timeout=STATEMENT_TIMEOUT_MS / 1000 + 1,
+            init=_prepare,
+            server_settings={
+                "application_name": f"lifeos-{role}",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "transaction_timeout": str(TRANSACTION_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": str(IDLE_TRANSACTION_TIMEOUT_MS),
+                "timezone": "UTC",
+            },
+        )
+    except asyncpg.ClientConfigurationError as error:
+        raise _unusable(error) from None
     try:
         yield opened
     finally:
@@ -99,7 +109,7 @@ async def connection(dsn: str, role: str, **settings: str) -> AsyncIterator["asy
             dsn, timeout=5, server_settings={"application_name": f"lifeos-{role}", "timezone": "UTC"} | settings
         )
     except asyncpg.ClientConfigurationError as error:
-        raise BadSettings(f"LIFEOS_DATABASE_URL: {error}") from None
+        raise _unusable(error) from None
     try:
         await _prepare(opened)
         yield opened
