@@ -86,6 +86,10 @@ with mine as (
     where t.owner = $1 order by t.{key} for update of t)
 update {table} t set owner = null, leased_until = '-infinity' from mine where t.{key} = mine.{key}"""
 
+RELEASE_ALL = """
+with mine as (select {key} from {table} where owner = $1 order by {key} for update)
+update {table} t set owner = null, leased_until = '-infinity' from mine where t.{key} = mine.{key}"""
+
 FENCE = "select 1 from {table} where {key} = $1 and epoch = $2 for no key update"
 
 
@@ -116,6 +120,11 @@ async def release(pool: Pool, what: Leasable, owner: str, held: Iterable[Held]) 
     """Gives back what is still ours, so that another may claim it at once."""
     keys, epochs = _columns(held)
     await pool.execute(_sql(RELEASE, what), owner, keys, epochs)
+
+
+async def release_all(pool: Pool, what: Leasable, owner: str) -> None:
+    """Gives back everything, what a claim that was cut short has taken too: an owner's name is its own for ever."""
+    await pool.execute(_sql(RELEASE_ALL, what), owner)
 
 
 async def fence(connection: Connection, what: Leasable, held: Held) -> None:

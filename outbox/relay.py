@@ -299,9 +299,8 @@ class Relay:
 
     async def _leave(self) -> None:
         try:
-            held = [Held(lane, epoch) for lane, epoch in self._held.items()]
             with suppress(*UNAVAILABLE, *TRANSIENT):
-                await lease.release(self._pool, LANES, self._owner, held)
+                await lease.release_all(self._pool, LANES, self._owner)
                 await self._pool.execute(LEAVE, self._owner)
         finally:
             if self._producer is not None:
