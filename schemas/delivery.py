@@ -29,11 +29,27 @@ class Undecodable(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Via:
+    """The subscription of ours that a delivery came through, and what the provider says of it.
+
+    `external_id` is the provider's name for what is watched. `message` counts the provider's messages on it, upwards and
+    with gaps. `expires_at` is RFC 3339 in UTC.
+    """
+
+    subscription_id: UUID
+    external_id: str | None = None
+    message: int | None = None
+    expires_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One normalised delivery.
 
-    `account` is the provider's id of the account it is for, `lane` follows from both. `event` is the provider's own word
-    where a table knows it, else `unknown`. `received_at` is RFC 3339 in UTC. `raw` is the provider's bytes of this item.
+    `account` is the provider's id of the account it is for, and empty where the provider names only the subscription
+    (`via`). `lane` is the account's. `event` is the provider's own word where a table knows it, else `unknown`.
+    `received_at` is RFC 3339 in UTC. `raw` is what the provider said of this item: its bytes of the body, or its header
+    fields as a JSON object where it sends no body; secrets of ours that it echoes are left out.
     """
 
     id: str
@@ -45,6 +61,7 @@ class Delivery:
     received_at: str
     raw: bytes
     raw_is_json: bool
+    via: Via | None = None
 
 
 def minted_id(received_at: datetime, entropy: bytes) -> str:
@@ -66,6 +83,13 @@ def encode(delivery: Delivery) -> tuple[bytes, Headers]:
         "event": delivery.event,
         "received_at": delivery.received_at,
     }
+    if (via := delivery.via) is not None:
+        body["via"] = {
+            "subscription_id": via.subscription_id,
+            "external_id": via.external_id,
+            "message": via.message,
+            "expires_at": via.expires_at,
+        }
     if delivery.raw_is_json:
         body["raw"] = orjson.Fragment(delivery.raw)
     else:
@@ -107,7 +131,23 @@ def decode(value: bytes | None) -> Delivery:
         received_at=_text(body, "received_at"),
         raw=raw,
         raw_is_json=raw_is_json,
+        via=_via(body.get("via")),
     )
+
+
+def _via(said: object) -> Via | None:
+    if said is None:
+        return None
+    if not isinstance(said, dict):
+        raise Undecodable("via is not an object")
+    message = said.get("message")
+    if message is not None and (type(message) is not int or not 0 <= message < 1 << 63):
+        raise Undecodable("via.message is not a count")
+    try:
+        subscription = UUID(_text(said, "subscription_id"))
+    except ValueError:
+        raise Undecodable("via.subscription_id is not a UUID") from None
+    return Via(subscription, _text_or_none(said, "external_id"), message, _text_or_none(said, "expires_at"))
 
 
 def _text(body: dict[str, Any], name: str) -> str:
@@ -115,6 +155,10 @@ def _text(body: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise Undecodable(f"{name} is missing or not text")
     return value
+
+
+def _text_or_none(body: dict[str, Any], name: str) -> str | None:
+    return None if body.get(name) is None else _text(body, name)
 
 
 def _raw(body: dict[str, Any]) -> tuple[bytes, bool]:

@@ -12,12 +12,18 @@ from schemas.providers import Kind, Provider
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One item as the provider shows it now. `snapshot` is None when the provider says that it is deleted."""
+    """One item as the provider shows it now. `snapshot` is None when the provider says that it is deleted.
+
+    `part_of` is the item without which this one cannot be, such as the series of an exception: deleted with it.
+    `only_within`: it says something about that item and nothing by itself, such as an occurrence that does not take place.
+    """
 
     kind: Kind
     external_id: str
     item_id: UUID
     snapshot: dict[str, Any] | None
+    part_of: UUID | None = None
+    only_within: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ class Mapping:
     version: int
     snapshot: dict[str, Any]
     deleted: bool
+    part_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +88,15 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What has to be written: new states of mappings, in the order of their changes. Empty when nothing differs."""
+    """What has to be written: new states of mappings, in the order of their changes. Empty when nothing differs.
+
+    `opened` are resources that exist from now on and are read by cursors of their own, `closed` those that exist no more.
+    """
 
     mappings: Sequence[Mapping] = field(default=())
     changes: Sequence[Change] = field(default=())
+    opened: Sequence[str] = field(default=())
+    closed: Sequence[str] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from typing import Final, Literal
 
-Provider = Literal["todoist"]
-PROVIDERS: Final[tuple[Provider, ...]] = ("todoist",)
+Provider = Literal["google", "todoist"]
+PROVIDERS: Final[tuple[Provider, ...]] = ("google", "todoist")
 
-Kind = Literal["task", "collection", "sync"]
-KINDS: Final[tuple[Kind, ...]] = ("task", "collection", "sync")
+Kind = Literal["calendar-event", "task", "collection", "sync"]
+KINDS: Final[tuple[Kind, ...]] = ("calendar-event", "task", "collection", "sync")

@@ -215,11 +215,15 @@ class IngressSettings(OpsSettings, KafkaSettings):
     """The public door: no database address, no vault key."""
 
     listen: Address = Field(alias="LIFEOS_INGRESS_LISTEN")
+    channel_keys: Ring | None = Field(None, alias="LIFEOS_CHANNEL_KEYS")
     todoist_client_secrets: Secrets | None = Field(None, alias="LIFEOS_TODOIST_CLIENT_SECRETS")
 
 
 class ProcessorsSettings(OpsSettings, KafkaSettings, DatabaseSettings):
     vault_keys: Ring = Field(alias="LIFEOS_VAULT_KEYS")
+    channel_keys: Ring | None = Field(None, alias="LIFEOS_CHANNEL_KEYS")
+    public_url: Url | None = Field(None, alias="LIFEOS_PUBLIC_URL")
+    google_url: Url = Field("https://www.googleapis.com", alias="LIFEOS_GOOGLE_URL")
     todoist_url: Url = Field("https://api.todoist.com", alias="LIFEOS_TODOIST_URL")
     safety_poll_seconds: Annotated[float, Field(gt=0, le=30 * 86400)] = Field(
         21600.0, alias="LIFEOS_SAFETY_POLL_SECONDS"

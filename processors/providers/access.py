@@ -1,6 +1,7 @@
 """What a call to a provider's API needs beside its arguments."""
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,3 +10,12 @@ class Access:
 
     base_url: str
     token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """A subscription of ours as a provider is told of it: the id of its row, the secret to echo, where to push to."""
+
+    id: UUID
+    token: str = field(repr=False)
+    address: str

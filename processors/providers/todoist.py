@@ -28,16 +28,17 @@ from processors.providers.todoist_position import (
     begin,
     parse,
 )
-from schemas.outcome import Expired, Fetching, Reauthorize, RetryAfter
+from schemas.outcome import Expired, Fetching, Gone, Reauthorize, RetryAfter
 from schemas.plan import Observed, Page, Rejected
-from schemas.providers import Provider
+from schemas.providers import Kind, Provider
 from schemas.telemetry import PROVIDER_CALLS
 
-__all__ = ["NAME", "RESOURCES", "SAFETY_POLL", "classify", "fetch", "shown"]
+__all__ = ["PRODUCT", "PROVIDER", "ROOTS", "SAFETY_POLL", "classify", "fetch", "holds", "shown"]
 
-NAME: Final[Provider] = "todoist"
+PROVIDER: Final[Provider] = "todoist"
 
-RESOURCES: Final = ("everything",)
+PRODUCT: Final = "everything"
+ROOTS: Final = (PRODUCT,)
 """One cursor for all: a `sync_token` covers every resource type that is asked for with it."""
 
 SAFETY_POLL: Final = timedelta(hours=6)
@@ -71,6 +72,7 @@ class Answer:
 async def fetch(
     client: httpx.AsyncClient,
     access: Access,
+    resource: str,
     position: str | None,
     ids: Ids,
     now: datetime,
@@ -87,8 +89,13 @@ async def fetch(
         return Expired("the stored position is none that is known here")
     answer = await _call(client, access, place, deadline)
     outcome = answer if isinstance(answer, RetryAfter) else await _read(answer, place, ids, now)
-    PROVIDER_CALLS.labels(NAME, _word(outcome)).inc()
+    PROVIDER_CALLS.labels(PROVIDER, _word(outcome)).inc()
     return outcome
+
+
+def holds(kind: Kind, external_id: str) -> str | None:
+    """No item of Todoist stands for a resource: one cursor reads everything."""
+    return None
 
 
 def _place(text: str | None) -> Position | None:
@@ -280,4 +287,6 @@ def _word(outcome: Page | Fetching) -> str:
             return "reauthorize"
         case Expired():
             return "expired"
+        case Gone():
+            return "gone"
     assert_never(outcome)
