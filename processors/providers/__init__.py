@@ -92,7 +92,7 @@ def reader(provider: Provider, resource: str) -> Reader:
     """Who reads a resource. Raises LookupError for one that this version does not know."""
     product = resource.partition("/")[0]
     for one in READERS:
-        if (one.PROVIDER, one.PRODUCT) == (provider, product):
+        if (provider, product) == (one.PROVIDER, one.PRODUCT):
             return one
     raise LookupError(f"nothing reads {provider} {resource}")
 
@@ -100,9 +100,9 @@ def reader(provider: Provider, resource: str) -> Reader:
 def watcher(provider: Provider, resource: str) -> Watcher | None:
     """Who asks for announcements of a resource; None where the provider announces its changes unasked."""
     product = resource.partition("/")[0]
-    return next((one for one in WATCHERS if (one.PROVIDER, one.PRODUCT) == (provider, product)), None)
+    return next((one for one in WATCHERS if (provider, product) == (one.PROVIDER, one.PRODUCT)), None)
 
 
 def roots(provider: Provider) -> tuple[str, ...]:
     """The resources that a new connection begins with."""
-    return tuple(root for one in READERS if one.PROVIDER == provider for root in one.ROOTS)
+    return tuple(root for one in READERS if provider == one.PROVIDER for root in one.ROOTS)
