@@ -34,6 +34,7 @@ from schemas.settings import (
 if TYPE_CHECKING:
     from deploy.ops import Readiness
     from outbox.postgres import Pool
+    from schemas.providers import Provider
 
 log = logging.getLogger(__name__)
 
@@ -279,6 +280,7 @@ async def _processors(settings: ProcessorsSettings, wait: float) -> None:
     from outbox.vault import Vault
     from processors.consume import Consume
     from processors.sync import Sync
+    from processors.watch import Watch
 
     name, vault, readiness = owner("processors"), Vault(settings.vault_keys), Readiness()
     dsn = settings.database_url.get_secret_value()
@@ -287,21 +289,27 @@ async def _processors(settings: ProcessorsSettings, wait: float) -> None:
         async with pool(dsn, "processors", size=24) as db:
             # Before anything is written: there may be no partition for today after a week of standing still.
             await retention.tend(db)
-            poll = timedelta(seconds=settings.safety_poll_seconds)
-            sync = Sync(db, vault, Hint(db), name, {"todoist": settings.todoist_url}, poll)
+            urls: dict[Provider, str] = {"google": settings.google_url, "todoist": settings.todoist_url}
+            poll = settings.safety_poll_seconds and timedelta(seconds=settings.safety_poll_seconds)
+            sync = Sync(db, vault, Hint(db), name, urls, poll or None)
             consume = Consume(db, vault, settings, name, on_wanted=sync.wake)
+            working: list[Consume | Sync | Watch] = [consume, sync]
+            if settings.channel_keys and settings.public_url:
+                working.append(Watch(db, vault, name, urls, settings.channel_keys, settings.public_url))
+            else:
+                log.warning("no subscriptions are made: LIFEOS_CHANNEL_KEYS or LIFEOS_PUBLIC_URL is not set")
             tending = asyncio.create_task(_tend(db))
 
             def stop() -> None:
                 readiness.ready = False
-                consume.stop()
-                sync.stop()
+                for one in working:
+                    one.stop()
 
             async with _signalled(stop):
                 try:
                     async with asyncio.TaskGroup() as work:
-                        work.create_task(consume.run())
-                        work.create_task(sync.run())
+                        for one in working:
+                            work.create_task(one.run())
                         readiness.ready = True
                         gc.freeze()
                 finally:

@@ -8,12 +8,13 @@ Lock order everywhere: fence, cursors, mappings by id, lanes by number.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping as Counts
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-from outbox import cursors, history, lanes, lease, mappings, offsets, parked, receipts
-from outbox.cursors import Progress
+from outbox import cursors, history, lanes, lease, mappings, offsets, parked, receipts, runs, subscriptions
+from outbox.cursors import Progress, Push
 from outbox.failpoint import reach
 from outbox.lease import CURSORS, Held
 from outbox.offsets import Position
@@ -39,8 +40,9 @@ async def accept(pool: Pool, vault: Vault, position: Position, batch: Batch) -> 
     """Commits a batch and moves `position`. True when a cursor became wanted. Raises `FenceLost`."""
     async with pool.acquire() as db, db.transaction():
         await offsets.advance(db, position, batch.next_offset)
-        pushes, causes = _pushes(batch.receipts)
-        wanted = await cursors.want(db, pushes, causes) if pushes else {}
+        pushes = _pushes(batch.receipts)
+        wanted = await cursors.want(db, pushes) if pushes else {}
+        await subscriptions.heard(db, batch.receipts)
         if batch.receipts:
             await receipts.record(db, position, batch.receipts, wanted)
         if batch.aside:
@@ -52,10 +54,10 @@ async def accept(pool: Pool, vault: Vault, position: Position, batch: Batch) -> 
     return bool(wanted)
 
 
-def _pushes(said: Sequence[Receipt]) -> tuple[dict[UUID, int], dict[UUID, str]]:
+def _pushes(said: Sequence[Receipt]) -> dict[UUID, Push]:
     counts = Counter(target.cursor_id for receipt in said for target in receipt.targets)
-    causes = {target.cursor_id: receipt.delivery_id for receipt in said for target in receipt.targets}
-    return dict(counts), causes
+    last = {target.cursor_id: receipt for receipt in said for target in receipt.targets}
+    return {id_: Push(counts[id_], receipt.delivery_id, receipt.trace) for id_, receipt in last.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +65,23 @@ class Step:
     """One commit of a run: the items it is about, how they become a plan, and how far the cursor is then.
 
     `decide` is called under the locks, with what is held of `items` (or, in a sweep, with what is left to delete) and
-    the database's clock. `seen` marks `items` as shown by that full read; `sweep` is about at most `SWEEP` items that it
-    did not show, and marks them as dealt with. `progress` is None in the middle of a page.
+    the database's clock. It gets what is held of `beside`, too, which the step only looks at. `seen` marks `items` as
+    shown by that full read; `sweep` is about at most `SWEEP` items that it
+    did not show, and marks them as dealt with. `wholes` are items that it may delete, and then all parts of theirs.
+    `progress` is None in the middle of a page. `counts` is what the run has changed before; `watched` names the products
+    whose resources need a subscription each.
     """
 
     decide: Callable[[dict[UUID, Mapping], Clock], Plan]
     items: Collection[UUID] = ()
+    beside: Collection[UUID] = ()
+    wholes: Collection[UUID] = ()
     seen: UUID | None = None
     sweep: UUID | None = None
     progress: Progress | None = None
     aside: Sequence[SetAside] = ()
+    counts: Counts[str, int] = field(default_factory=dict)
+    watched: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +104,14 @@ async def apply(pool: Pool, vault: Vault, held: Held, run: Run, step: Step) -> A
             await history.record(db, run, plan.changes)
         if full_run := step.seen or step.sweep:
             await mappings.seen(db, run, held.key, step.items or known, full_run)
+        if plan.opened or plan.closed:
+            await cursors.open_and_close(db, run, plan.opened, plan.closed)
+            await subscriptions.follow(db, run.tenant_id, run.connection_id, step.watched)
         if step.aside:
             await parked.park(db, vault, step.aside)
         if step.progress is not None:
             await cursors.progress(db, held, step.progress)
+            await runs.record(db, held, run, step.progress, plan, step.counts)
         drained = await lanes.append(db, plan.changes) if plan.changes else False
         reach("apply.before_commit")
     reach("apply.after_commit")
@@ -108,4 +121,5 @@ async def apply(pool: Pool, vault: Vault, held: Held, run: Run, step: Step) -> A
 async def _lock(db: Connection, held: Held, run: Run, step: Step) -> dict[UUID, Mapping]:
     if step.sweep is not None:
         return await mappings.unseen(db, held.key, step.sweep, SWEEP)
-    return await mappings.lock(db, run.tenant_id, step.items) if step.items else {}
+    items = [*step.items, *step.beside]
+    return await mappings.lock(db, run.tenant_id, items, step.wholes) if items else {}

@@ -1,9 +1,13 @@
-"""Connections: whose account at which provider, with its sealed credentials and one cursor per resource."""
+"""Connections: whose account at which provider, with its sealed credentials and one cursor per resource.
+
+A new connection begins with the resources that every account has; what they list opens others (`cursors.open_and_close`).
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
+from outbox import subscriptions
 from outbox.postgres import Pool
 from outbox.vault import Vault
 from schemas.identity import lane
@@ -22,15 +26,18 @@ values ($1, $2, $3, $4, $5, '') on conflict (tenant_id, provider, account)
 do update set profile_id = excluded.profile_id, status = 'active', detail = null, updated_at = now()
 returning id"""
 SEAL = "update integration_connections set credentials = $3 where tenant_id = $1 and id = $2"
-CURSOR = """
+CURSORS = """
 insert into sync_cursors (tenant_id, connection_id, resource) select $1, $2, unnest($3::text[])
-on conflict (tenant_id, connection_id, resource)
-do update set due_at = now(), not_before = '-infinity', attempts = 0, last_error = null,
-    position = null, full_run = null, epoch = sync_cursors.epoch + 1, owner = null, leased_until = '-infinity'"""
+on conflict (tenant_id, connection_id, resource) do nothing"""
+RESET = """
+update sync_cursors
+set due_at = now(), not_before = '-infinity', attempts = 0, last_error = null, position = null, full_run = null,
+    epoch = epoch + 1, owner = null, leased_until = '-infinity'
+where tenant_id = $1 and connection_id = $2 and not closed"""
 TARGETS = """
 select c.account, c.tenant_id, c.id, s.id from integration_connections c
 join sync_cursors s on s.tenant_id = c.tenant_id and s.connection_id = c.id
-where c.provider = $1 and c.account = any($2::text[]) order by c.account, s.id"""
+where c.provider = $1 and c.account = any($2::text[]) and not s.closed order by c.account, s.id"""
 
 DEMO_TENANT: Final = UUID("0b7a1f4e-3c52-4d0e-9a55-6b0f3f2f8c11")
 DEMO_PROFILE: Final = UUID("5b0f8c1d-2f5b-4a9d-9e60-3c524d0e9a55")
@@ -44,6 +51,7 @@ async def add(
     account: str,
     token: str,
     resources: Sequence[str],
+    watched: Sequence[str] = (),
     tenant_id: UUID = DEMO_TENANT,
     profile_id: UUID = DEMO_PROFILE,
     name: str = "Demo",
@@ -51,7 +59,8 @@ async def add(
     """Connects an account, or connects it again, and makes its cursors due for a full read. Returns the connection's id.
 
     The full read comes after this commit, so a delivery that found no connection until now has lost nothing. A run that
-    is under way loses its fence: it would store a position that skips that read.
+    is under way loses its fence: it would store a position that skips that read. `watched` names the products whose
+    resources need a subscription each.
     """
     async with pool.acquire() as db, db.transaction():
         # Cursors before their connection, as a run that halts locks them.
@@ -60,7 +69,9 @@ async def add(
         connection_id = await db.fetchval(ADD, tenant_id, profile_id, provider, account, lane(provider, account))
         assert isinstance(connection_id, UUID)
         await db.execute(SEAL, tenant_id, connection_id, vault.seal(token.encode(), place(connection_id)))
-        await db.execute(CURSOR, tenant_id, connection_id, resources)
+        await db.execute(CURSORS, tenant_id, connection_id, resources)
+        await db.execute(RESET, tenant_id, connection_id)
+        await subscriptions.follow(db, tenant_id, connection_id, watched)
     return connection_id
 
 

@@ -27,7 +27,7 @@ class FenceLost(RuntimeError):
 class Leasable:
     """A table whose rows are leased: it has the columns `owner`, `epoch` and `leased_until`.
 
-    `ready` says which free rows may be claimed, `order` which first.
+    `ready` says which free rows may be claimed, `order` which first. `log_name` is what logs call the key.
     """
 
     table: str
@@ -35,10 +35,11 @@ class Leasable:
     key_type: str
     ready: str
     order: str
+    log_name: str
 
 
-CURSORS: Final = Leasable("sync_cursors", "id", "uuid", ready="due_at <= now()", order="due_at")
-LANES: Final = Leasable("outbox_lanes", "lane", "smallint", ready="true", order="lane")
+CURSORS: Final = Leasable("sync_cursors", "id", "uuid", ready="due_at <= now()", order="due_at", log_name="cursor_id")
+LANES: Final = Leasable("outbox_lanes", "lane", "smallint", ready="true", order="lane", log_name="lane")
 
 
 class Held(NamedTuple):

@@ -1,17 +1,22 @@
 """The last agreed state of every item."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from outbox.postgres import Connection, Row
 from schemas.plan import Clock, Mapping, Run
 
 LOCK = """
-select item_id, kind, external_id, version, snapshot, deleted from integration_data_mapping
+select item_id, kind, external_id, version, snapshot, deleted, part_of from integration_data_mapping
 where tenant_id = $1 and item_id = any($2::uuid[]) order by item_id for no key update"""
 
+LOCK_WITH_PARTS = """
+select item_id, kind, external_id, version, snapshot, deleted, part_of from integration_data_mapping
+where tenant_id = $1 and (item_id = any($2::uuid[]) or (part_of = any($3::uuid[]) and not deleted))
+order by item_id for no key update"""
+
 UNSEEN = """
-select item_id, kind, external_id, version, snapshot, deleted from integration_data_mapping
+select item_id, kind, external_id, version, snapshot, deleted, part_of from integration_data_mapping
 where cursor_id = $1 and not deleted and kind <> 'sync' and seen_in is distinct from $2
 order by item_id limit $3 for no key update"""
 
@@ -19,22 +24,29 @@ CLOCK = "select clock_timestamp()"
 
 WRITE = """
 insert into integration_data_mapping
-    (tenant_id, item_id, profile_id, connection_id, cursor_id, kind, external_id, version, snapshot, deleted)
-select $1, m.item_id, $2, $3, $4, m.kind, m.external_id, m.version, m.snapshot, m.deleted
-from unnest($5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::jsonb[], $10::boolean[])
-    m(item_id, kind, external_id, version, snapshot, deleted)
+    (tenant_id, item_id, profile_id, connection_id, cursor_id, kind, external_id, version, snapshot, deleted,
+        part_of)
+select $1, m.item_id, $2, $3, $4, m.kind, m.external_id, m.version, m.snapshot, m.deleted, m.part_of
+from unnest($5::uuid[], $6::text[], $7::text[], $8::bigint[], $9::jsonb[], $10::boolean[], $11::uuid[])
+    m(item_id, kind, external_id, version, snapshot, deleted, part_of)
 on conflict (tenant_id, item_id) do update
 set profile_id = excluded.profile_id, connection_id = excluded.connection_id, cursor_id = excluded.cursor_id,
-    version = excluded.version, snapshot = excluded.snapshot, deleted = excluded.deleted, updated_at = now()"""
+    version = excluded.version, snapshot = excluded.snapshot, deleted = excluded.deleted, part_of = excluded.part_of,
+    updated_at = now()"""
 
 SEEN = """
 update integration_data_mapping set seen_in = $3, cursor_id = $4
 where tenant_id = $1 and item_id = any($2::uuid[])"""
 
 
-async def lock(connection: Connection, tenant_id: UUID, items: Iterable[UUID]) -> dict[UUID, Mapping]:
-    """The mappings of the items that have one, locked in the order of their ids."""
-    rows = await connection.fetch(LOCK, tenant_id, list(items))
+async def lock(
+    connection: Connection, tenant_id: UUID, items: Iterable[UUID], wholes: Collection[UUID] = ()
+) -> dict[UUID, Mapping]:
+    """The mappings of the items that have one, and of the living parts of `wholes`, locked in the order of their ids."""
+    if wholes:
+        rows = await connection.fetch(LOCK_WITH_PARTS, tenant_id, list(items), list(wholes))
+    else:
+        rows = await connection.fetch(LOCK, tenant_id, list(items))
     return {row[0]: _mapping(row) for row in rows}
 
 
@@ -62,6 +74,7 @@ async def write(connection: Connection, run: Run, cursor_id: UUID, mappings: Seq
         [m.version for m in mappings],
         [m.snapshot for m in mappings],
         [m.deleted for m in mappings],
+        [m.part_of for m in mappings],
     )
 
 

@@ -10,9 +10,10 @@ from schemas.receipt import Receipt
 
 RECORD = """
 insert into receipts (topic, partition, "offset", match, delivery_id, provider, event, account, received_at,
-    outcome, reason, tenant_id, connection_id, cursor_id, wanted)
+    outcome, reason, subscription_id, message, trace, tenant_id, connection_id, cursor_id, wanted)
 select $1, $2, r.* from unnest($3::bigint[], $4::smallint[], $5::text[], $6::text[], $7::text[], $8::text[],
-    $9::timestamptz[], $10::text[], $11::text[], $12::uuid[], $13::uuid[], $14::uuid[], $15::bigint[]) r"""
+    $9::timestamptz[], $10::text[], $11::text[], $12::uuid[], $13::bigint[], $14::text[], $15::uuid[], $16::uuid[],
+    $17::uuid[], $18::bigint[]) r"""
 
 LATEST = """
 select * from (
@@ -36,7 +37,8 @@ async def record(
 
 def _rows(receipt: Receipt, wanted: Mapping[UUID, int]) -> list[tuple[object, ...]]:
     said = (receipt.delivery_id, receipt.provider, receipt.event, receipt.account, receipt.received_at)
-    became = (receipt.outcome, receipt.reason)
+    via = receipt.via
+    became = (receipt.outcome, receipt.reason, via and via.subscription_id, via and via.message, receipt.trace)
     if not receipt.targets:
         return [(receipt.offset, 0, *said, *became, None, None, None, None)]
     return [

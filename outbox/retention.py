@@ -29,9 +29,10 @@ RECEIPTS: Final = Partitioned("receipts", timedelta(days=7))
 OUTBOX: Final = Partitioned("outbox", timedelta(days=14))
 PUBLISHED: Final = Partitioned("outbox_published", timedelta(days=14))
 PARKED: Final = Partitioned("parked", timedelta(days=30))
+RUNS: Final = Partitioned("sync_runs", timedelta(days=14))
 HISTORY: Final = Partitioned("sync_history", timedelta(days=90))
 
-PARTITIONED: Final = (RECEIPTS, OUTBOX, PUBLISHED, PARKED, HISTORY)
+PARTITIONED: Final = (RECEIPTS, OUTBOX, PUBLISHED, RUNS, PARKED, HISTORY)
 LADDER: Final = (DEDUPE, RECEIPTS.keep, OUTBOX.keep, PARKED.keep, HISTORY.keep)
 
 CHILDREN = """

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
-from outbox import commit, connections, offsets, parked
+from outbox import commit, connections, offsets, parked, subscriptions
 from outbox.commit import Batch
 from outbox.kafka import Consumer, Partition
 from outbox.lease import FenceLost
@@ -23,7 +23,7 @@ from schemas import topics
 from schemas.delivery import Delivery, Undecodable, decode
 from schemas.outcome import ParkReason
 from schemas.providers import PROVIDERS
-from schemas.receipt import Receipt, SetAside, Target
+from schemas.receipt import Known, Receipt, SetAside
 from schemas.settings import KafkaSettings
 from schemas.telemetry import CONSUMER_LAG, HANDLED
 
@@ -169,13 +169,19 @@ class Consume:
     async def _batch(self, position: Position, records: Sequence[Any]) -> Batch:
         """What the records mean. Raises `BadBatch` when our own code fails on one of them."""
         said = [(record, _read(record)) for record in records]
-        accounts = {delivery.account for _, delivery in said if isinstance(delivery, Delivery)}
-        provider = position.topic.rpartition(".")[2]
-        known = await self._patiently(lambda: connections.targets(self._pool, provider, accounts)) if accounts else {}
+        known = await self._known(position.topic.rpartition(".")[2], [d for _, d in said if isinstance(d, Delivery)])
         try:
             return _batch(position, said, known)
         except Exception as error:
             raise BadBatch(f"{type(error).__name__}: {error}") from error
+
+    async def _known(self, provider: str, said: Sequence[Delivery]) -> Known:
+        accounts = {delivery.account for delivery in said if delivery.via is None}
+        ids = {delivery.via.subscription_id for delivery in said if delivery.via is not None}
+        return Known(
+            await self._patiently(lambda: connections.targets(self._pool, provider, accounts)) if accounts else {},
+            await self._patiently(lambda: subscriptions.known(self._pool, provider, ids)) if ids else {},
+        )
 
     async def _commit(self, position: Position, batch: Batch) -> None:
         """Commits once, whatever happens to the connection: after an unknown COMMIT it looks, and does not repeat blindly."""
@@ -241,7 +247,7 @@ def _named(position: Position, record: Any, **more: object) -> dict[str, object]
 
 def _read(record: Any) -> Delivery | Undecodable:
     try:
-        return decode(record.value)
+        return decode(record.value, record.headers)
     except Undecodable as error:
         return error
 
@@ -249,13 +255,13 @@ def _read(record: Any) -> Delivery | Undecodable:
 def _batch(
     position: Position,
     said: Sequence[tuple[Any, Delivery | Undecodable]],
-    targets: Mapping[str, Sequence[Target]],
+    known: Known,
 ) -> Batch:
     receipts: list[Receipt] = []
     aside: list[SetAside] = []
     for record, delivery in said:
         if isinstance(delivery, Delivery):
-            receipts.append(handle(delivery, record.offset, targets))
+            receipts.append(handle(delivery, record.offset, known))
         else:
             parked_one = _set_aside(position, record, "undecodable", str(delivery))
             receipts += parked_one.receipts

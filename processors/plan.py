@@ -6,7 +6,7 @@ is the next one of its item (DESIGN.md §4, "Ids and versions").
 
 import collections.abc as abc
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
@@ -40,14 +40,23 @@ def plan(run: Run, observed: Sequence[Observed], held: abc.Mapping[UUID, Mapping
 
     An item shown several times counts as it was shown last. Nothing is written for an item that is as it was, nor for
     a deleted one that was never known. One that was deleted and is back is created again, on the same version chain.
+    With an item all that are parts of it are deleted, unless the page shows them.
     """
     latest = {seen.item_id: seen for seen in observed}
-    return _plan(_written(run, seen, held.get(seen.item_id), clock) for seen in latest.values())
+    shown = [_within(seen, latest, held) for seen in latest.values()]
+    gone = {seen.item_id for seen in shown if seen.snapshot is None}
+    parts = [_gone(one) for one in held.values() if one.part_of in gone and one.item_id not in latest]
+    return _plan(_written(run, seen, held.get(seen.item_id), clock) for seen in [*shown, *parts])
 
 
 def sweep(run: Run, unseen: Sequence[Mapping], clock: Clock) -> Plan:
     """The tombstones of what a full read did not show. What is already deleted stays as it is."""
     return _plan(_written(run, _gone(mapping), mapping, clock) for mapping in unseen)
+
+
+def shut(run: Run, held: Mapping | None, clock: Clock) -> Plan:
+    """The tombstone of the `sync` item of a cursor whose resource exists no more."""
+    return sweep(run, [held] if held else [], clock)
 
 
 def state_id(run: Run) -> UUID:
@@ -86,7 +95,16 @@ def _observed_state(run: Run, ending: Ending) -> Observed:
 
 
 def _gone(mapping: Mapping) -> Observed:
-    return Observed(mapping.kind, mapping.external_id, mapping.item_id, None)
+    return Observed(mapping.kind, mapping.external_id, mapping.item_id, None, mapping.part_of)
+
+
+def _within(seen: Observed, latest: abc.Mapping[UUID, Observed], held: abc.Mapping[UUID, Mapping]) -> Observed:
+    """What says something only about another item says nothing once that one is deleted."""
+    if not seen.only_within or seen.part_of is None:
+        return seen
+    shown, known = latest.get(seen.part_of), held.get(seen.part_of)
+    deleted = shown.snapshot is None if shown is not None else known is not None and known.deleted
+    return replace(seen, snapshot=None) if deleted else seen
 
 
 def _plan(written: Iterable[tuple[Mapping, Change] | None]) -> Plan:
@@ -101,9 +119,9 @@ def _written(run: Run, seen: Observed, held: Mapping | None, clock: Clock) -> tu
     after = seen.snapshot if seen.snapshot is not None else before
     if action is None or after is None:
         return None
-    mapping = Mapping(
-        seen.item_id, seen.kind, seen.external_id, _version(held, clock), after, deleted=action == "deleted"
-    )
+    deleted = action == "deleted"
+    part_of = seen.part_of or (held.part_of if held else None)
+    mapping = Mapping(seen.item_id, seen.kind, seen.external_id, _version(held, clock), after, deleted, part_of)
     changed = () if action == "deleted" else _changed(before or {}, after)
     return mapping, _change(run, mapping, held, action, changed, clock)
 

@@ -2,7 +2,8 @@
 
 Provider calls happen outside any transaction; each page is committed in steps of at most `STEP` items, the cursor moving
 with the last of them. A run that dies anywhere is begun again from the last whole page, and `plan` writes only what still
-differs. After the last page of a full read, a sweep deletes what it did not show.
+differs. After the last page of a full read, a sweep deletes what it did not show; the run of a resource that exists no more
+is nothing but that sweep.
 """
 
 import logging
@@ -16,19 +17,19 @@ from uuid import UUID, uuid4
 import httpx
 import orjson
 
-from outbox import commit
+from outbox import commit, cursors
 from outbox.commit import Applied, Step
 from outbox.connections import place
-from outbox.cursors import Advance, Finish, Halt, Progress, Retry, Work
+from outbox.cursors import Advance, Finish, Halt, Progress, Retry, Shut, Work
 from outbox.failpoint import reach
 from outbox.hint import Hint
 from outbox.postgres import BAD_DATA, Pool
 from outbox.vault import CannotOpen, Vault
 from processors.derive.ids import Ids
-from processors.plan import Ending, Status, plan, state, state_id, sweep
-from processors.providers import Access, Reader
+from processors.plan import Ending, Status, plan, shut, state, state_id, sweep
+from processors.providers import Access, Reader, roots, watcher
 from schemas.change import FoundBy
-from schemas.outcome import Expired, ParkReason, Reauthorize, RetryAfter
+from schemas.outcome import Expired, Gone, ParkReason, Reauthorize, RetryAfter
 from schemas.plan import Clock, Mapping, Observed, Page, Plan, Rejected, Run
 from schemas.receipt import SetAside
 from schemas.telemetry import CHANGES, RUNS
@@ -56,10 +57,14 @@ class OneRun:
         self._position = work.position
         self._full_run = work.full_run
         self._started_over = False
+        self._watched = [reader.PRODUCT] if watcher(work.provider, work.resource) else []
         self._counts: Counter[str] = Counter()
 
     async def to_its_end(self, client: httpx.AsyncClient, base_url: str) -> None:
         """Fetches and commits until the end. Raises `FenceLost`, and what the database raises when it is away."""
+        if self._work.closed:
+            await self._delete_everything()
+            return
         try:
             token = self._vault.open(self._work.credentials, place(self._work.connection_id)).decode()
         except CannotOpen as error:
@@ -69,7 +74,8 @@ class OneRun:
         more = True
         while more:
             now = datetime.now(UTC)
-            answer = await self._reader.fetch(client, access, self._position, self._ids, now)
+            resource = self._work.resource
+            answer = await self._reader.fetch(client, access, resource, self._position, self._ids, now)
             reach("sync.after_fetch")
             match answer:
                 case Page():
@@ -82,6 +88,9 @@ class OneRun:
                     self._start_over(answer)
                 case RetryAfter() | Reauthorize():
                     await self.fail(answer)
+                    return
+                case Gone():
+                    await self._ask_who_lists_it(answer)
                     return
                 case _:
                     assert_never(answer)
@@ -100,7 +109,7 @@ class OneRun:
             ending = Ending(status, detail=why.why)
             return state(self._run, known.get(state_id(self._run)), ending, clock) if tell else Plan()
 
-        await self._apply(Step(decide, [state_id(self._run)], progress=step))
+        await self._apply(Step(decide, beside=[state_id(self._run)], progress=step))
         RUNS.labels(self._work.provider, "halted" if halted else "retried").inc()
         log.warning(
             "run did not succeed",
@@ -112,6 +121,12 @@ class OneRun:
                 "detail": why.why,
             },
         )
+
+    async def _ask_who_lists_it(self, gone: Gone) -> None:
+        """The resource may be gone, or hidden from us by a mistake that passes: only what lists it can close it."""
+        work = self._work
+        await self.fail(RetryAfter(gone.why))
+        await cursors.look(self._pool, work.tenant_id, work.connection_id, roots(work.provider))
 
     def _start_over(self, expired: Expired) -> None:
         """Forgets the position, so that the next fetch reads everything. Once in a run: a second time is a failure.
@@ -150,13 +165,22 @@ class OneRun:
     ) -> None:
         """Commits one step; where the database refuses some item, the items around it, and sets that one aside."""
         items = [*dict.fromkeys(seen.item_id for seen in observed), *shown]
+        around = {seen.part_of for seen in observed if seen.only_within and seen.part_of is not None}
         ends = isinstance(progress, Finish)
 
         def decide(known: dict[UUID, Mapping], clock: Clock) -> Plan:
-            found = plan(self._run, observed, known, clock)
+            found = self._with_resources(plan(self._run, observed, known, clock))
             return self._ended(found, known, clock) if ends else found
 
-        step = Step(decide, [*items, state_id(self._run)] if ends else items, self._full_run, None, progress, aside)
+        step = Step(
+            decide,
+            items,
+            beside=[*around, state_id(self._run)] if ends else around,
+            wholes=[seen.item_id for seen in observed if seen.snapshot is None],
+            seen=self._full_run,
+            progress=progress,
+            aside=aside,
+        )
         try:
             await self._apply(step)
         except BAD_DATA as error:
@@ -187,13 +211,38 @@ class OneRun:
         """Deletes what the full read did not show and would have shown, then ends the run."""
 
         def decide(known: dict[UUID, Mapping], clock: Clock) -> Plan:
-            return sweep(self._run, [held for held in known.values() if self._reader.shown(held, clock.now)], clock)
+            unseen = [held for held in known.values() if self._reader.shown(held, clock.now)]
+            return self._with_resources(sweep(self._run, unseen, clock))
 
         while (await self._apply(Step(decide, sweep=full_run))).known:
             reach("sync.between_pages")
         assert self._position is not None
         self._full_run = None
         await self._store_items((), (), self._finish(self._position))
+
+    async def _delete_everything(self) -> None:
+        """Deletes what the closed resource held, and the state of its cursor with it."""
+
+        def decide(known: dict[UUID, Mapping], clock: Clock) -> Plan:
+            return sweep(self._run, list(known.values()), clock)
+
+        def end(known: dict[UUID, Mapping], clock: Clock) -> Plan:
+            return shut(self._run, known.get(state_id(self._run)), clock)
+
+        nothing = uuid4()
+        while (await self._apply(Step(decide, sweep=nothing))).known:
+            reach("sync.between_pages")
+        await self._apply(Step(end, beside=[state_id(self._run)], progress=Shut()))
+        RUNS.labels(self._work.provider, "closed").inc()
+
+    def _with_resources(self, found: Plan) -> Plan:
+        """The plan with the resources that come and go with its items."""
+        resources = [(self._reader.holds(one.kind, one.external_id), one.deleted) for one in found.mappings]
+        return replace(
+            found,
+            opened=[name for name, deleted in resources if name is not None and not deleted],
+            closed=[name for name, deleted in resources if name is not None and deleted],
+        )
 
     def _finish(self, position: str) -> Finish:
         return Finish(position, self._work.wanted, self._poll)
@@ -210,9 +259,10 @@ class OneRun:
             rejected=counts["rejected"],
         )
         after = state(self._run, known.get(state_id(self._run)), ending, clock)
-        return Plan([*found.mappings, *after.mappings], [*found.changes, *after.changes])
+        return replace(found, mappings=[*found.mappings, *after.mappings], changes=[*found.changes, *after.changes])
 
     async def _apply(self, step: Step) -> Applied:
+        step = replace(step, counts=self._counts, watched=self._watched)
         applied = await commit.apply(self._pool, self._vault, self._work.held, self._run, step)
         if applied.drained:
             self._hint.ring()
@@ -231,9 +281,10 @@ class OneRun:
 
 def _run(work: Work) -> Run:
     run_id = uuid4()
-    pushed = work.wanted > work.done
+    # What made it wanted without a cause was a look of our own, not the provider's word.
+    cause = work.cause if work.wanted > work.done else None
     in_full = work.position is None or work.full_run is not None
-    found_by: FoundBy = "full" if in_full else "push" if pushed else "poll"
+    found_by: FoundBy = "full" if in_full else "push" if cause else "poll"
     return Run(
         run_id=run_id,
         tenant_id=work.tenant_id,
@@ -244,5 +295,7 @@ def _run(work: Work) -> Run:
         lane=work.lane,
         resource=work.resource,
         found_by=found_by,
-        causation_id=work.cause if pushed and work.cause else str(run_id),
+        causation_id=cause or str(run_id),
+        wanted=work.wanted,
+        trace=work.trace if cause else None,
     )

@@ -4,7 +4,9 @@ CloudEvents 1.0 in Kafka binary mode: attributes as `ce_*` headers, the value a 
 the item stand in it untouched: as `raw` where they are JSON we can carry, else base64 in `raw_base64`.
 """
 
+import re
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
@@ -15,6 +17,8 @@ import orjson
 from schemas.providers import PROVIDERS, Provider
 
 DELIVERY_TYPE: Final = "lifeos.webhook.received.v1"
+_TRACEPARENT: Final = re.compile(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
 UNKNOWN: Final = "unknown"
 """The event name of a delivery that no table of ours knows. It is published, counted and visible like any other."""
 
@@ -49,7 +53,8 @@ class Delivery:
     `account` is the provider's id of the account it is for, and empty where the provider names only the subscription
     (`via`). `lane` is the account's. `event` is the provider's own word where a table knows it, else `unknown`.
     `received_at` is RFC 3339 in UTC. `raw` is what the provider said of this item: its bytes of the body, or its header
-    fields as a JSON object where it sends no body; secrets of ours that it echoes are left out.
+    fields as a JSON object where it sends no body; secrets of ours that it echoes are left out. `trace` is the W3C trace
+    context of the request, None where nobody traces; it travels in the headers.
     """
 
     id: str
@@ -62,6 +67,7 @@ class Delivery:
     raw: bytes
     raw_is_json: bool
     via: Via | None = None
+    trace: str | None = None
 
 
 def minted_id(received_at: datetime, entropy: bytes) -> str:
@@ -102,11 +108,13 @@ def encode(delivery: Delivery) -> tuple[bytes, Headers]:
         ("ce_time", delivery.received_at.encode()),
         ("content-type", b"application/json"),
     ]
+    if delivery.trace is not None:
+        headers += [("ce_traceparent", delivery.trace.encode()), ("traceparent", delivery.trace.encode())]
     return orjson.dumps(body), headers
 
 
-def decode(value: bytes | None) -> Delivery:
-    """The delivery of a record's value. Raises `Undecodable`; unknown fields are ignored."""
+def decode(value: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> Delivery:
+    """The delivery of a record's value and headers. Raises `Undecodable`; unknown fields are ignored."""
     try:
         body = orjson.loads(value or b"")
     except orjson.JSONDecodeError as error:
@@ -132,7 +140,14 @@ def decode(value: bytes | None) -> Delivery:
         raw=raw,
         raw_is_json=raw_is_json,
         via=_via(body.get("via")),
+        trace=_trace(headers),
     )
+
+
+def _trace(headers: Sequence[tuple[str, bytes | None]]) -> str | None:
+    """The `traceparent` of a record (W3C Trace Context §3.2.2); what is not well-formed is as good as none."""
+    said = next((value for name, value in headers if name == "ce_traceparent"), None)
+    return said.decode() if said is not None and _TRACEPARENT.fullmatch(said) else None
 
 
 def _via(said: object) -> Via | None:
@@ -147,7 +162,17 @@ def _via(said: object) -> Via | None:
         subscription = UUID(_text(said, "subscription_id"))
     except ValueError:
         raise Undecodable("via.subscription_id is not a UUID") from None
-    return Via(subscription, _text_or_none(said, "external_id"), message, _text_or_none(said, "expires_at"))
+    expires_at = _text_or_none(said, "expires_at")
+    if expires_at is not None and not _is_moment(expires_at):
+        raise Undecodable("via.expires_at is not a date and time with an offset")
+    return Via(subscription, _text_or_none(said, "external_id"), message, expires_at)
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _text(body: dict[str, Any], name: str) -> str:

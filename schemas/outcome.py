@@ -63,5 +63,12 @@ class Unwatchable:
     why: str
 
 
-Watching = Watched | Unwatchable | RetryAfter | Reauthorize | Gone
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The provider knows this subscription's id already: an earlier call got through, whose answer was lost."""
+
+    why: str
+
+
+Watching = Watched | Unwatchable | Taken | RetryAfter | Reauthorize | Gone
 """How a call for a subscription may end."""

@@ -72,7 +72,10 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The run that found it: whose, how and when. Everything a change needs beside the item itself."""
+    """The run that found it: whose, how and when. Everything a change needs beside the item itself.
+
+    `wanted` is the cursor's counter when it began, `trace` the trace context of what it was begun for.
+    """
 
     run_id: UUID
     tenant_id: UUID
@@ -84,6 +87,8 @@ class Run:
     resource: str
     found_by: FoundBy
     causation_id: str
+    wanted: int = 0
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,8 +225,8 @@ class ProcessorsSettings(OpsSettings, KafkaSettings, DatabaseSettings):
     public_url: Url | None = Field(None, alias="LIFEOS_PUBLIC_URL")
     google_url: Url = Field("https://www.googleapis.com", alias="LIFEOS_GOOGLE_URL")
     todoist_url: Url = Field("https://api.todoist.com", alias="LIFEOS_TODOIST_URL")
-    safety_poll_seconds: Annotated[float, Field(gt=0, le=30 * 86400)] = Field(
-        21600.0, alias="LIFEOS_SAFETY_POLL_SECONDS"
+    safety_poll_seconds: Annotated[float, Field(gt=0, le=30 * 86400)] | None = Field(
+        None, alias="LIFEOS_SAFETY_POLL_SECONDS"
     )
 
 

@@ -13,8 +13,10 @@ import orjson
 from prometheus_client import Counter, Gauge, Histogram
 
 ACCEPTED: Final = Counter("lifeos_deliveries_accepted", "Deliveries that Kafka acknowledged.", ["provider", "event"])
-REFUSED: Final = Counter("lifeos_requests_refused", "Requests answered with a refusal.", ["provider", "reason"])
-UNAVAILABLE: Final = Counter("lifeos_requests_unavailable", "Authentic requests answered 503.", ["provider", "reason"])
+REFUSED: Final = Counter("lifeos_requests_refused", "Requests answered with a refusal.", ["provider", "path", "reason"])
+UNAVAILABLE: Final = Counter(
+    "lifeos_requests_unavailable", "Authentic requests answered 503.", ["provider", "path", "reason"]
+)
 PUBLISH_BREAKER: Final = Gauge("lifeos_publish_breaker_open", "1 while the ingress answers 503 without asking Kafka.")
 PRODUCER_REBUILDS: Final = Counter(
     "lifeos_producer_rebuilds", "Kafka producers thrown away and made anew.", ["process"]
@@ -29,6 +31,13 @@ RUNS: Final = Counter("lifeos_sync_runs", "Synchronisation runs by how they ende
 PROVIDER_CALLS: Final = Counter("lifeos_provider_calls", "Calls to a provider's API.", ["provider", "outcome"])
 CHANGES: Final = Counter("lifeos_changes_committed", "Changes committed to the outbox.", ["kind", "found_by"])
 
+SUBSCRIPTIONS_ASKED: Final = Counter(
+    "lifeos_subscriptions_asked", "Calls for a provider's announcements, by how they ended.", ["provider", "outcome"]
+)
+SUBSCRIPTION_NEAREST_EXPIRY: Final = Gauge(
+    "lifeos_subscription_nearest_expiry_seconds", "Until the first active subscription ends; infinite without any."
+)
+
 PUBLISHED: Final = Counter("lifeos_changes_published", "Outbox rows that Kafka acknowledged.", ["kind"])
 OUTBOX_BEHIND: Final = Gauge("lifeos_outbox_behind", "Outbox rows not yet published, over all lanes.")
 LANES_HELD: Final = Gauge("lifeos_outbox_lanes_held", "Lanes this relay holds.")
@@ -42,7 +51,7 @@ FIELDS: Final = frozenset(
     {
         "account", "attempt", "connection_id", "count", "cursor_id", "delivery_id", "detail", "epoch", "event", "kind",
         "lane", "offset", "outcome", "partition", "path", "provider", "reason", "resource", "run_id", "status", "topic",
-        "version", "role", "address",
+        "version", "role", "address", "subscription_id",
     }
 )  # fmt: skip
 """The names a log line may carry. Never headers, bodies or tokens."""

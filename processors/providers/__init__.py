@@ -13,7 +13,7 @@ from schemas.outcome import Fetching, Reauthorize, RetryAfter, Watching
 from schemas.plan import Mapping, Page
 from schemas.providers import Kind, Provider
 
-__all__ = ["READERS", "WATCHERS", "Access", "Channel", "Reader", "Watcher", "reader", "roots", "watcher"]
+__all__ = ["READERS", "WATCHERS", "Access", "Channel", "Reader", "Watcher", "reader", "roots", "watched", "watcher"]
 
 
 class Reader(Protocol):
@@ -106,3 +106,8 @@ def watcher(provider: Provider, resource: str) -> Watcher | None:
 def roots(provider: Provider) -> tuple[str, ...]:
     """The resources that a new connection begins with."""
     return tuple(root for one in READERS if provider == one.PROVIDER for root in one.ROOTS)
+
+
+def watched(provider: Provider) -> tuple[str, ...]:
+    """The products of a provider whose resources need a subscription each."""
+    return tuple(one.PRODUCT for one in WATCHERS if one.PROVIDER == provider)

@@ -16,7 +16,7 @@ from outbox import connections
 from outbox.kafka import create_topics
 from outbox.postgres import pool
 from outbox.vault import Vault
-from processors.providers import BY_NAME
+from processors.providers import roots, watched
 from schemas.settings import KafkaSettings, KeyRing, load
 from tests.conftest import Stack
 from tests.flow.books import Subscriber, subscribe
@@ -28,8 +28,9 @@ SECRET = "a-client-secret"
 RING = "1:" + b64encode(bytes(32)).decode()
 
 IDLE = """
-select (select count(*) from sync_cursors where wanted > done or position is null or full_run is not null
-            or leased_until > now())
+select (select count(*) from sync_cursors where (wanted > done or position is null or full_run is not null)
+            and due_at < 'infinity' or leased_until > now())
+     + (select count(*) from webhook_subscriptions where status in ('pending', 'stopping'))
      + (select count(*) from outbox_lanes where head > published)"""
 BEHIND = "select lane, head - published from outbox_lanes where head > published"
 HANDLED = "select topic, partition, next_offset from consumer_offsets"
@@ -62,7 +63,8 @@ class World:
                 provider="todoist",
                 account=account,
                 token=token,
-                resources=BY_NAME["todoist"].RESOURCES,
+                resources=roots("todoist"),
+                watched=watched("todoist"),
                 tenant_id=tenant,
                 profile_id=profile,
             )

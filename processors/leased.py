@@ -1,0 +1,138 @@
+"""Work that lies in leased rows: due ones become tasks, several at once, each under its lease.
+
+A process that dies leaves its rows due and its leases to run out; whoever claims them begins the work again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+from outbox import lease
+from outbox.lease import RENEW_SECONDS, FenceLost, Held, Leasable
+from outbox.postgres import TRANSIENT, UNAVAILABLE, Pool
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+"""How often an idle process looks for due rows; what makes one due in the same process wakes it at once."""
+WIND_DOWN_SECONDS: Final = 5.0
+
+
+class Leased:
+    """One process's share of the due rows of a table."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        what: Leasable,
+        owner: str,
+        at_once: int,
+        work: Callable[[Held], Awaitable[None]],
+        next_due: Callable[[], Awaitable[float | None]],
+    ) -> None:
+        """`work` does what one row asks for. `next_due` says in how many seconds a row is due, negative when one has been."""
+        self._pool = pool
+        self._what = what
+        self._owner = owner
+        self._at_once = at_once
+        self._work = work
+        self._next_due = next_due
+        self._running: dict[Held, asyncio.Task[None]] = {}
+        self._woken = asyncio.Event()
+        self._stopping = False
+
+    def wake(self) -> None:
+        """A row became due."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Ends `run`. Work that is under way gets five seconds to end; what is cut short then is begun again elsewhere."""
+        self._stopping = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Claims due rows and works on them until `stop`. Raises, in a group, what its leases cannot be kept for."""
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(self._renew())
+            try:
+                while not self._stopping:
+                    await self._claim()
+                    await self._rest()
+            finally:
+                await self._wind_down()
+                renewing.cancel()
+
+    async def _claim(self) -> None:
+        free = self._at_once - len(self._running)
+        try:
+            claimed = await lease.claim(self._pool, self._what, self._owner, free) if free else []
+        except (*UNAVAILABLE, *TRANSIENT) as error:
+            log.warning("database is away", extra={"detail": f"{type(error).__name__}: {error}"[:200]})
+            return
+        for held in claimed:
+            task = asyncio.create_task(self._one(held))
+            self._running[held] = task
+            task.add_done_callback(partial(self._ended, held))
+
+    def _ended(self, held: Held, _: asyncio.Task[None]) -> None:
+        self._running.pop(held, None)
+        self._woken.set()
+
+    async def _rest(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(await self._pause()):
+                await self._woken.wait()
+        self._woken.clear()
+
+    async def _pause(self) -> float:
+        """Until the next row is due, at most a second. With every place taken, until one is free."""
+        try:
+            until = await self._next_due()
+        except (*UNAVAILABLE, *TRANSIENT):
+            return LOOK_SECONDS
+        if until is None or len(self._running) >= self._at_once:
+            return LOOK_SECONDS
+        return min(LOOK_SECONDS, max(0.01, until))
+
+    async def _renew(self) -> None:
+        """Prolongs the leases of all work; what has lost its lease is ended, since it can commit nothing."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            asked = list(self._running)
+            with suppress(*UNAVAILABLE, *TRANSIENT):
+                renewed = set(await lease.renew(self._pool, self._what, self._owner, asked)) if asked else set()
+                for held in set(asked) - renewed:
+                    if task := self._running.get(held):
+                        task.cancel()
+
+    async def _wind_down(self) -> None:
+        """Lets work end, in bounded time."""
+        running = list(self._running.values())
+        if running:
+            _, late = await asyncio.wait(running, timeout=WIND_DOWN_SECONDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _one(self, held: Held) -> None:
+        """The work on one row, whatever becomes of it. Only a fault of our own is an error in the log.
+
+        A failure that could not even be written down leaves the row due: its lease, kept to its end, is the pause.
+        """
+        give_back, named = True, {self._what.log_name: held.key}
+        try:
+            await self._work(held)
+        except FenceLost as lost:
+            log.info("work was fenced out", extra={**named, "detail": str(lost)})
+        except (*UNAVAILABLE, *TRANSIENT) as error:
+            log.warning("work was cut short", extra={**named, "detail": f"{type(error).__name__}: {error}"[:200]})
+        except Exception:
+            give_back = False
+            log.exception("work failed, and could not say so", extra=named)
+        finally:
+            if give_back:
+                with suppress(*UNAVAILABLE, *TRANSIENT):
+                    await lease.release(self._pool, self._what, self._owner, [held])
