@@ -1,11 +1,18 @@
 """`lifeos simulate`: run a provider simulator, drive it, or send a captured request."""
 
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from deploy.simulators.failure import Failure, Wrong, loaded
 from deploy.simulators.todoist.verbs import VERBS
+
+if TYPE_CHECKING:
+    from deploy.simulators.simulator import Simulated
+    from schemas.settings import Listen
 
 
 @click.group(invoke_without_command=True)
@@ -54,11 +61,9 @@ def serve(listen: str | None, webhook_url: str | None, redelivery_delay: float, 
     """Run the simulator until SIGTERM or Ctrl-C."""
     import os
 
-    import uvloop
-
-    from deploy.simulators import serve as process
     from deploy.simulators.settings import simulator_settings
-    from deploy.simulators.todoist import saving
+    from deploy.simulators.todoist import demo as life
+    from deploy.simulators.todoist.server import running
     from deploy.simulators.todoist.simulator import Simulator
 
     given = dict(os.environ) | ({"LIFEOS_SIMULATOR_LISTEN": listen} if listen else {})
@@ -70,6 +75,31 @@ def serve(listen: str | None, webhook_url: str | None, redelivery_delay: float, 
         simulator = Simulator(
             webhook_url=target, client_secret=settings.todoist_client_secret, redelivery_delay=redelivery_delay
         )
+    except ValueError as error:
+        raise Wrong(str(error)) from None
+    address = settings.listen
+
+    async def live() -> None:
+        life.furnish(simulator)
+        await life.live(simulator)
+
+    _serve(running(simulator, address.host, address.port), simulator, address, state, live if demo else None)
+
+
+def _serve(
+    running: "AbstractAsyncContextManager[Simulated[Any, Any, Any]]",
+    simulator: "Simulated[Any, Any, Any]",
+    address: "Listen",
+    state: Path | None,
+    demo: Callable[[], Awaitable[None]] | None,
+) -> None:
+    """Run a simulator with what its state file holds until the process is asked to end."""
+    import uvloop
+
+    from deploy.simulators import saving
+    from deploy.simulators import serve as process
+
+    try:
         if state is not None:
             saving.load(simulator, state)
     except OSError as error:
@@ -77,11 +107,11 @@ def serve(listen: str | None, webhook_url: str | None, redelivery_delay: float, 
     except ValueError as error:
         raise Wrong(str(error)) from None
     try:
-        uvloop.run(process.serve(simulator, settings.listen.host, settings.listen.port, with_demo=demo, state=state))
+        uvloop.run(process.serve(running, simulator, state=state, demo=demo))
     except OSError as error:
         if error.filename is not None:
             raise Failure(f"{error.filename} cannot be written: {error.strerror}") from None
-        raise Failure(f"cannot listen on {settings.listen.host}:{settings.listen.port}: {error.strerror}") from None
+        raise Failure(f"cannot listen on {address.host}:{address.port}: {error.strerror}") from None
 
 
 for verb in VERBS:

@@ -1,36 +1,39 @@
-"""The Todoist simulator as a process of its own."""
+"""A simulator as a process of its own."""
 
 import asyncio
 import signal
-from collections.abc import Coroutine
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
 
-from deploy.simulators.todoist import demo
-from deploy.simulators.todoist.saving import saving
-from deploy.simulators.todoist.server import running
-from deploy.simulators.todoist.simulator import Simulator
+from deploy.simulators.saving import saving
+from deploy.simulators.simulator import Simulated
 
 
-async def serve(simulator: Simulator, host: str, port: int, *, with_demo: bool, state: Path | None = None) -> None:
-    """Serve until SIGTERM or SIGINT; the accounts are kept in the file `state`. Raises OSError when the address is taken."""
+async def serve(
+    running: AbstractAsyncContextManager[Simulated[Any, Any, Any]],
+    simulator: Simulated[Any, Any, Any],
+    *,
+    state: Path | None,
+    demo: Callable[[], Awaitable[None]] | None,
+) -> None:
+    """Serve `simulator` as `running` does until SIGTERM or SIGINT; its state is kept in the file `state`, and `demo` is
+    what goes on meanwhile. Raises OSError when the address is taken."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with saving(simulator, state) if state else nullcontext(), running(simulator, host, port):
-        target = simulator.webhook_url or "nowhere"
-        click.echo(f"Todoist simulator at {simulator.url}, pushing to {target}")
-        if with_demo:
-            demo.furnish(simulator)
-            await _until(stop, demo.live(simulator))
+    async with saving(simulator, state) if state else nullcontext(), running:
+        click.echo(f"{simulator.PROVIDER} simulator at {simulator.url}, pushing to {simulator.target}")
+        if demo is not None:
+            await _until(stop, demo())
         else:
             await stop.wait()
 
 
-async def _until(stop: asyncio.Event, life: Coroutine[Any, Any, None]) -> None:
+async def _until(stop: asyncio.Event, life: Awaitable[None]) -> None:
     """Let `life` go on until `stop`; should it fail first, so does this."""
     living, stopping = asyncio.ensure_future(life), asyncio.ensure_future(stop.wait())
     await asyncio.wait((living, stopping), return_when=asyncio.FIRST_COMPLETED)

@@ -13,6 +13,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
+from deploy.simulators.refusal import Refusal
+
 Kind = Literal["item", "project", "section", "label"]
 Entity = dict[str, Any]
 """One JSON object of the API. Never mutated once recorded: a change replaces it."""
@@ -25,7 +27,7 @@ LIVES: Final = 100
 
 
 @dataclass
-class Refused(Exception):
+class Refused(Refusal):
     """The API's refusal, in the fields of its error object. `extra` becomes `error_extra`."""
 
     tag: str

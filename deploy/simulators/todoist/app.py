@@ -1,29 +1,26 @@
 """The simulator's API over HTTP: authentication, limits and faults around the pure `rest` and `sync`."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
+from deploy.simulators.api import answered, json
 from deploy.simulators.todoist import rest, sync
 from deploy.simulators.todoist.account import Entity, Refused, invalid, missing
 from deploy.simulators.todoist.commands import execute_all
-from deploy.simulators.todoist.faults import ApiFault, ApiFaultKind, malformed
+from deploy.simulators.todoist.faults import ApiFault, malformed
 from deploy.simulators.todoist.limits import Reading, too_many
 from deploy.simulators.todoist.simulator import Holding, Simulator
 
 LARGEST_BODY: Final = 1024 * 1024
-PIECES: Final = 10
-"""A trickling body comes in so many pieces."""
-
 SYNC: Final = "/api/v1/sync"
 
-Hit = dict[ApiFaultKind, ApiFault]
+Hit = dict[str, ApiFault]
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -47,7 +44,7 @@ def _endpoint(simulator: Simulator, name: str, handler: rest.Handler) -> Endpoin
             status, said = handler(holding.account, call)
             return status, _with_malformed(said, hit) if said else said
 
-        return await _answered(simulator, request, name, answer)
+        return await answered(simulator, request, name, _checked(answer))
 
     return endpoint
 
@@ -58,37 +55,27 @@ def _sync_endpoint(simulator: Simulator) -> Endpoint:
 
     async def endpoint(request: Request) -> Response:
         if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-            return _json(415, {"error": "Send a form", "http_code": 415})
-        return await _answered(simulator, request, f"POST {SYNC}", answer)
+            return json(415, {"error": "Send a form", "http_code": 415})
+        return await answered(simulator, request, f"POST {SYNC}", _checked(answer))
 
     return endpoint
 
 
-async def _answered(
-    simulator: Simulator,
-    request: Request,
-    name: str,
-    answer: Callable[[Holding, bytes, Hit], Awaitable[rest.Answer]],
-) -> Response:
-    holding = simulator.holding_of(request.headers.get("authorization", ""))
-    hit = simulator.faults.draw(holding.account.user_id if holding else None, request.url.path)
-    if "slow" in hit:
-        await asyncio.sleep(hit["slow"].seconds)
-    body = await request.body()
-    await simulator.room()
-    try:
+Answer = Callable[[Holding, bytes, Hit], Awaitable[rest.Answer]]
+
+
+def _checked(answer: Answer) -> Callable[[Holding | None, bytes, Hit], Awaitable[rest.Answer]]:
+    """`answer` behind what every call has to pass."""
+
+    async def checked(holding: Holding | None, body: bytes, hit: Hit) -> rest.Answer:
         if holding is None:
             raise Refused("UNAUTHORIZED", 401, 401, "Unauthorized", {})
         _refuse(hit)
         if len(body) > LARGEST_BODY:
             raise Refused("REQUEST_TOO_LARGE", 413, 413, "Request is too large", {"max_bytes": LARGEST_BODY})
-        status, said = await answer(holding, body, hit)
-    except Refused as refusal:
-        status, said = refusal.http_code, refusal.body()
-    if holding is not None:
-        simulator.announce(holding)
-        holding.books.calls[name, status] += 1
-    return _damaged(_json(status, said), hit)
+        return await answer(holding, body, hit)
+
+    return checked
 
 
 def _synced(simulator: Simulator, holding: Holding, body: bytes, hit: Hit) -> Entity:
@@ -140,28 +127,6 @@ def _refuse(hit: Hit) -> None:
     if fault := hit.get("server_error"):
         status = fault.status or 503
         raise Refused("INTERNAL_ERROR", status, status, "Simulated failure", {})
-
-
-def _damaged(response: Response, hit: Hit) -> Response:
-    if "broken_json" in hit:
-        return Response(
-            bytes(response.body)[: len(response.body) // 2], response.status_code, media_type="application/json"
-        )
-    if "trickle" in hit:
-        pieces = _trickle(bytes(response.body), hit["trickle"].seconds)
-        return StreamingResponse(pieces, response.status_code, media_type="application/json")
-    return response
-
-
-async def _trickle(body: bytes, seconds: float) -> AsyncIterator[bytes]:
-    size = -(-len(body) // PIECES) or 1
-    for start in range(0, len(body), size):
-        yield body[start : start + size]
-        await asyncio.sleep(seconds / PIECES)
-
-
-def _json(status: int, said: Any) -> Response:
-    return Response(b"" if said is None else orjson.dumps(said), status, media_type="application/json")
 
 
 def _json_list(text: str, name: str) -> list[Any]:

@@ -4,22 +4,19 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from deploy.simulators.books import KEPT, Records
 from deploy.simulators.todoist.account import KINDS, PLURAL, Account, Change
 from deploy.simulators.todoist.pushes import Push
-
-KEPT: Final = 100_000
-"""Entries of each kind that are kept; a demo that runs for weeks must not grow for ever."""
 
 PARTS: Final = ("state", "deleted", "changes", "pushes", "calls")
 
 
-class Books:
+class Books(Records[Push]):
     """Changes made, pushes sent, API calls answered. Written by the simulator only."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.changes: deque[Change] = deque(maxlen=KEPT)
-        self.pushes: deque[Push] = deque(maxlen=KEPT)
-        self.calls: Counter[tuple[str, int]] = Counter()
         self.syncs: Counter[str] = Counter()
 
     def read(self, account: Account, parts: tuple[str, ...] = PARTS) -> dict[str, Any]:
@@ -33,13 +30,6 @@ class Books:
         }
         read: dict[str, Any] = {part: readers[part]() for part in PARTS if part in parts}
         return {"account": account.user_id, "sequence": account.seq, "syncs": dict(self.syncs), **read}
-
-    def called(self) -> dict[str, dict[str, int]]:
-        """API calls by method and path template, then by status."""
-        table: dict[str, dict[str, int]] = {}
-        for (call, status), count in self.calls.items():
-            table.setdefault(call, {})[str(status)] = count
-        return table
 
 
 def _deleted(account: Account, kind: Any) -> list[str]:

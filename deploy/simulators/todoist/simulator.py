@@ -4,26 +4,25 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from random import Random
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from pydantic import BaseModel
 
 from deploy.simulators.posts import Posts
+from deploy.simulators.simulator import YIELD_EVERY, Simulated, post, utc_now
 from deploy.simulators.todoist.account import Account, Change, Entity, Saved
-from deploy.simulators.todoist.books import Books
+from deploy.simulators.todoist.books import PARTS, Books
 from deploy.simulators.todoist.commands import execute
-from deploy.simulators.todoist.faults import FaultSwitch
+from deploy.simulators.todoist.faults import ApiFault, Faults
 from deploy.simulators.todoist.limits import Limits, Meter
 from deploy.simulators.todoist.mix import mixed
 from deploy.simulators.todoist.projects import open_account
-from deploy.simulators.todoist.pushes import Push, Sender, pushed
-from deploy.simulators.todoist.storm import Storm, edited, repeated
+from deploy.simulators.todoist.pushes import REDELIVERIES, Push, pushed
+from deploy.simulators.todoist.storm import edited, repeated
 
 ALPHABET: Final = "23456789CFGHJMPQRVWXcfghjmpqrvwx"
-YIELD_EVERY: Final = 20
-"""Changes made before others on the loop get their turn."""
 
 
 @dataclass(slots=True)
@@ -47,11 +46,11 @@ class SavedAccounts(BaseModel):
     accounts: list[SavedHolding] = []
 
 
-class Simulator:
-    """State in memory; `saved` and `restore` carry the accounts from one process to the next.
+class Simulator(Simulated[Holding, Push, ApiFault]):
+    """Every change made here is announced to `webhook_url`, if there is one."""
 
-    Every change made here is announced to `webhook_url`, if there is one.
-    """
+    PROVIDER: ClassVar[str] = "Todoist"
+    SAVED: ClassVar[type[BaseModel]] = SavedAccounts
 
     def __init__(
         self,
@@ -62,39 +61,39 @@ class Simulator:
         connections: int = 64,
         limits: Limits = Limits(),  # noqa: B008 - frozen
         seed: int | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
-        """`redelivery_delay` in seconds stands for the provider's 15 minutes. `seed` makes ids repeatable."""
-        self.url = ""
-        self.faults = FaultSwitch()
+        """`redelivery_delay` in seconds stands for the provider's 15 minutes, so that demos and tests converge. `seed`
+        makes ids repeatable."""
+        super().__init__(Faults(), connections=connections, seed=seed, now=now)
         self.limits = limits
-        self.now = now
-        self.storms: dict[str, Storm] = {}
-        self._dice = Random(seed)
-        self._connections = connections
-        posts = Posts(webhook_url, connections=connections) if webhook_url else None
-        self._sender = Sender(posts, client_secret, self.faults, redelivery_delay=redelivery_delay)
-        self._holdings: dict[str, Holding] = {}
-        self._work: set[asyncio.Task[None]] = set()
+        self._secret = client_secret
+        self._redelivery_delay = redelivery_delay
+        self._posts = Posts(webhook_url, connections=connections) if webhook_url else None
 
     @property
     def webhook_url(self) -> str | None:
-        return self._sender.posts.url if self._sender.posts else None
+        return self._posts.url if self._posts else None
 
     @webhook_url.setter
     def webhook_url(self, url: str | None) -> None:
-        """From now on pushes go to `url`; with None, changes are not announced."""
-        self._sender.aim(Posts(url, connections=self._connections) if url else None)
+        """From now on pushes go to `url`, those that are pending too; with None, changes are not announced."""
+        if self._posts is not None:
+            self._posts.close()
+        self._posts = Posts(url, connections=self._connections) if url else None
 
-    def create(self, user_id: str, token: str, full_name: str = "Ann Example") -> Account:
-        """A new account with an inbox, reached with `Bearer <token>`. Raises ValueError when id or token is taken."""
-        if any(user_id == known or token == holding.token for known, holding in self._holdings.items()):
-            raise ValueError(f"account {user_id} or its token exists already")
-        account = open_account(
-            user_id, ids=self._id, generation=secrets.token_bytes(6), full_name=full_name, now=self.now()
+    @property
+    def target(self) -> str:
+        return self.webhook_url or "nowhere"
+
+    def create(self, account: str, token: str, full_name: str = "Ann Example") -> Account:
+        if any(account == known or token == holding.token for known, holding in self._holdings.items()):
+            raise ValueError(f"account {account} or its token exists already")
+        made = open_account(
+            account, ids=self._id, generation=secrets.token_bytes(6), full_name=full_name, now=self.now()
         )
-        self._holdings[user_id] = Holding(account, token)
-        return account
+        self._holdings[account] = Holding(made, token)
+        return made
 
     def saved(self) -> SavedAccounts:
         return SavedAccounts(
@@ -102,28 +101,17 @@ class Simulator:
         )
 
     def restore(self, saved: SavedAccounts) -> None:
-        """Have the accounts of an earlier process. Nothing is announced."""
         for one in saved.accounts:
             account = Account.restored(one.account, ids=self._id, generation=secrets.token_bytes(6))
             self._holdings[account.user_id] = Holding(account, one.token)
 
     @property
     def state(self) -> dict[str, tuple[int, bytes]]:
-        """Another one means that there is something new to save."""
         return {user_id: holding.account.state for user_id, holding in self._holdings.items()}
 
-    def accounts(self) -> list[Holding]:
-        return list(self._holdings.values())
-
-    def holding(self, user_id: str) -> Holding:
-        """Raises KeyError."""
-        return self._holdings[user_id]
-
-    def holding_of(self, authorization: str) -> Holding | None:
-        """Whose bearer token this is."""
-        scheme, _, token = authorization.partition(" ")
-        owners = (holding for holding in self._holdings.values() if holding.token == token)
-        return next(owners, None) if scheme.lower() == "bearer" else None
+    def listed(self) -> list[dict[str, Any]]:
+        accounts = (holding.account for holding in self.accounts())
+        return [{"account": a.user_id, "full_name": a.full_name, "sequence": a.seq} for a in accounts]
 
     def run(self, user_id: str, type_: str, **args: object) -> Entity:
         """Make one change as the account's owner and announce it. Returns the entity. Raises `Refused`."""
@@ -133,12 +121,11 @@ class Simulator:
         finally:
             self.announce(holding)
 
-    async def mix(self, user_id: str, changes: int, seed: int | None = None) -> None:
-        """Make so many random changes of every kind, as fast as their pushes find room."""
-        dice, holding = Random(seed), self.holding(user_id)
+    async def mix(self, account: str, changes: int, seed: int | None = None) -> None:
+        dice, holding = Random(seed), self.holding(account)
         for number in range(changes):
             type_, args = mixed(holding.account, dice)
-            self.run(user_id, type_, **args)
+            self.run(account, type_, **args)
             if number % YIELD_EVERY == 0:
                 await self.room()
                 await asyncio.sleep(0)
@@ -147,61 +134,22 @@ class Simulator:
         """Enter the account's fresh changes in the books and push those that have an event."""
         for change in holding.account.take():
             holding.books.changes.append(change)
-            if change.event is not None and self._sender.posts is not None:
+            if change.event is not None and self._posts is not None:
                 self._sender.announce(self._entered(holding, change))
 
-    def begin_storm(
-        self, user_id: str, pushes: int, *, edits: bool = False, concurrency: int = 64
-    ) -> tuple[str, Storm]:
-        """Start `storm` in the background. Returns its id in `storms` and its progress."""
-        id_, storm = self._id(), Storm(pushes)
-        self.storms[id_] = storm
-        task = asyncio.get_running_loop().create_task(self._storm(user_id, storm, edits, concurrency))
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
-        return id_, storm
-
-    async def storm(self, user_id: str, pushes: int, *, edits: bool = False, concurrency: int = 64) -> Storm:
-        """Push at full speed over `concurrency` connections, out of order; faults for pushes do not apply.
-
-        Without `edits` nothing changes: each push repeats the present state of some task under a fresh delivery id.
-        """
-        storm = Storm(pushes)
-        await self._storm(user_id, storm, edits, concurrency)
-        return storm
-
-    async def quiesce(self, timeout: float = 30.0) -> None:
-        """Wait until all pushes are answered with 200, dropped or given up, and storms are over. Raises TimeoutError."""
-        async with asyncio.timeout(timeout):
-            while self._work:
-                await asyncio.wait(self._work)
-            await self._sender.quiet()
-
-    def books(self, user_id: str) -> dict[str, object]:
-        """All books of an account as JSON; see `Books.read`."""
-        holding = self.holding(user_id)
-        return holding.books.read(holding.account)
+    def read(self, account: str, parts: tuple[str, ...] | None = None) -> dict[str, Any]:
+        holding = self.holding(account)
+        return holding.books.read(holding.account, PARTS if parts is None else parts)
 
     def expire_sync_tokens(self, user_id: str) -> None:
         """Every sync token this account was given so far is answered with 400 from now on."""
         self.holding(user_id).account.renew(secrets.token_bytes(6))
 
-    async def room(self) -> None:
-        """Wait while too many pushes are pending."""
-        await self._sender.room()
-
-    @property
-    def pending(self) -> int:
-        return self._sender.pending
-
-    async def close(self) -> None:
-        for task in self._work:
-            task.cancel()
-        await asyncio.gather(*self._work, return_exceptions=True)
-        await self._sender.close()
-
-    async def _storm(self, user_id: str, storm: Storm, edits: bool, concurrency: int) -> None:
-        holding = self.holding(user_id)
+    def next_push(self, account: str, edits: bool) -> Callable[[], Push]:
+        """Each push tells a real edit, or repeats the present state of some task under a fresh delivery id."""
+        holding = self.holding(account)
+        if self._posts is None:
+            raise ValueError("this simulator has no webhook address to push to")
 
         def next_push() -> Push:
             change = edited(holding.account, self._dice, self.now()) if edits else repeated(holding.account, self._dice)
@@ -209,13 +157,23 @@ class Simulator:
                 holding.books.changes.extend(holding.account.take())
             return self._entered(holding, change, storm=True)
 
-        await storm.rage(next_push, self._sender.deliver, min(concurrency, self._connections))
+        return next_push
+
+    async def close(self) -> None:
+        await super().close()
+        self.webhook_url = None
+
+    async def _post(self, push: Push) -> int:
+        return await post(self._posts, push)
+
+    def _pause(self, result: int | str, attempts: int) -> float | None:
+        return self._redelivery_delay if attempts <= REDELIVERIES else None
 
     def _entered(self, holding: Holding, change: Change, *, storm: bool = False) -> Push:
-        push = pushed(holding.account, change, self._dice, self.now(), storm=storm)
+        push = pushed(holding.account, change, self._secret, self._dice, self.now(), storm=storm)
         holding.books.pushes.append(push)
         return push
 
     def _id(self) -> str:
-        """An opaque id of the provider's style, such as 6XGgm6PHrGgMpCFX."""
+        """Such as 6XGgm6PHrGgMpCFX."""
         return "6" + "".join(self._dice.choices(ALPHABET, k=15))

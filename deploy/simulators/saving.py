@@ -1,14 +1,17 @@
-"""The simulator's accounts in a file, from one process to the next."""
+"""A simulator's accounts in a file, from one process to the next."""
 
 import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from deploy.simulators.todoist.simulator import SavedAccounts, Simulator
+from deploy.simulators.simulator import Simulated
+
+Simulator = Simulated[Any, Any, Any]
 
 
 class Unreadable(ValueError):
@@ -18,7 +21,7 @@ class Unreadable(ValueError):
 def load(simulator: Simulator, file: Path) -> None:
     """Have the accounts that `file` holds; none where there is no file yet. Raises Unreadable, OSError."""
     try:
-        simulator.restore(SavedAccounts.model_validate_json(file.read_bytes()))
+        simulator.restore(simulator.SAVED.model_validate_json(file.read_bytes()))
     except FileNotFoundError:
         return
     except ValidationError:
