@@ -4,18 +4,23 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pytest
 from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
+from pydantic import ValidationError
 
-from schemas.change import Action, Change, attributes, value
+from schemas.change import VALUES, Action, Attributes, Change, Value, attributes, value
+from schemas.item import Task
+from schemas.providers import KINDS
 
 ITEM = UUID("1349fc8d-6613-561e-8018-6d7824c50e81")
-SNAPSHOT = {"@type": "Task", "title": "Milch & Brötchen"}
+SNAPSHOT = Task(uid=str(ITEM), title="Milch & Brötchen").snapshot()
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
-def change(action: Action = "updated", prev_version: int | None = 1777982400000000) -> Change:
+def change(action: Action = "updated", prev_version: int | None = 1777982400000000, trace: str | None = None) -> Change:
     return Change(
         tenant_id=UUID(int=2),
         connection_id=UUID(int=4),
@@ -33,6 +38,7 @@ def change(action: Action = "updated", prev_version: int | None = 17779824000000
         run_id=UUID(int=1),
         causation_id="delivery-1",
         recorded_at=datetime(2026, 5, 5, 12, 0, 0, 123456, tzinfo=UTC),
+        trace=trace,
     )
 
 
@@ -94,3 +100,48 @@ def test_the_first_version_has_no_previous_one() -> None:
 )
 def test_a_deletion_has_its_own_type(action: Action, type_: str) -> None:
     assert read(change(action)).get_type() == type_
+
+
+def test_it_names_the_trace_that_led_to_it_if_there_is_one() -> None:
+    assert "ce_traceparent" not in attributes(change())
+    assert attributes(change(trace=TRACE))["ce_traceparent"] == TRACE
+    assert read(change(trace=TRACE)).get_extension("traceparent") == TRACE
+
+
+# What is sent, and the models that tell subscribers of it.
+
+
+def test_every_field_that_is_sent_is_in_the_model_and_the_reverse() -> None:
+    told = Value[Task].model_validate_json(value(change()))
+    assert orjson.loads(value(change())) == told.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+@pytest.mark.parametrize(
+    "made", [change(), change("created", None), change("deleted"), change(trace=TRACE)], ids=lambda made: made.action
+)
+def test_every_header_that_is_sent_is_in_the_model(made: Change) -> None:
+    Attributes.model_validate(attributes(made))
+
+
+def test_every_header_of_the_model_is_sent_but_the_trace_of_the_hop() -> None:
+    told = {field.alias for field in Attributes.model_fields.values()}
+    assert told == attributes(change(trace=TRACE)).keys() | {"traceparent"}
+    optional = {field.alias for field in Attributes.model_fields.values() if not field.is_required()}
+    assert told - optional == attributes(change("created", None)).keys()
+
+
+@pytest.mark.parametrize("header", sorted(attributes(change("created", None))))
+def test_the_model_does_without_none_of_them(header: str) -> None:
+    sent = attributes(change())
+    del sent[header]
+    with pytest.raises(ValidationError):
+        Attributes.model_validate(sent)
+
+
+def test_the_model_takes_no_header_that_it_does_not_know() -> None:
+    with pytest.raises(ValidationError):
+        Attributes.model_validate(attributes(change()) | {"ce_mood": "good"})
+
+
+def test_every_kind_has_a_model_of_its_value() -> None:
+    assert VALUES.keys() == set(KINDS)
