@@ -27,9 +27,9 @@ do update set profile_id = excluded.profile_id, status = 'active', detail = null
 returning id"""
 SEAL = "update integration_connections set credentials = $3 where tenant_id = $1 and id = $2"
 CURSORS = """
-insert into sync_cursors (tenant_id, connection_id, resource) select $1, $2, unnest($3::text[])
-on conflict (tenant_id, connection_id, resource) do nothing"""
-RESET = """
+with begun as (
+    insert into sync_cursors (tenant_id, connection_id, resource) select $1, $2, unnest($3::text[])
+    on conflict (tenant_id, connection_id, resource) do nothing)
 update sync_cursors
 set due_at = now(), not_before = '-infinity', attempts = 0, last_error = null, position = null, full_run = null,
     epoch = epoch + 1, owner = null, leased_until = '-infinity'
@@ -70,7 +70,6 @@ async def add(
         assert isinstance(connection_id, UUID)
         await db.execute(SEAL, tenant_id, connection_id, vault.seal(token.encode(), place(connection_id)))
         await db.execute(CURSORS, tenant_id, connection_id, resources)
-        await db.execute(RESET, tenant_id, connection_id)
         await subscriptions.follow(db, tenant_id, connection_id, watched)
     return connection_id
 

@@ -166,4 +166,5 @@ def _change(
         run_id=run.run_id,
         causation_id=run.causation_id,
         recorded_at=clock.now,
+        trace=run.trace,
     )

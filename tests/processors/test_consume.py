@@ -103,7 +103,7 @@ class Group:
         """Returns when each of these owners holds so many partitions."""
 
         async def shared() -> bool:
-            rows = [row["owner"] for row in await self.pool.fetch(NEXT)]
+            rows = [row["owner"] for row in await self.pool.fetch(NEXT) if row["topic"] == self.topic]
             return {owner: rows.count(owner) for owner in set(rows)} == owners
 
         await until(shared, f"partitions are held by {owners}", within=30)

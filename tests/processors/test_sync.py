@@ -21,9 +21,9 @@ from processors.derive.ids import Ids
 from processors.providers import Access
 from processors.run import STEP, OneRun
 from processors.sync import Sync
-from schemas.outcome import Expired, Fetching, RetryAfter
+from schemas.outcome import Expired, Fetching, Gone, Reauthorize, RetryAfter
 from schemas.plan import Mapping, Observed, Page
-from schemas.providers import Provider
+from schemas.providers import Kind, Provider
 from schemas.settings import KeyRing
 from tests.outbox.conditions import until
 from tests.outbox.spine import ACCOUNT, Spine
@@ -53,8 +53,9 @@ create trigger refuse before update on sync_cursors for each row when (new.attem
 class Scripted:
     """A provider that answers call by call as it is told, and remembers what it was asked."""
 
-    NAME: Provider = "todoist"
-    RESOURCES = ("all",)
+    PROVIDER: Provider = "todoist"
+    PRODUCT = "all"
+    ROOTS = ("all",)
     SAFETY_POLL = timedelta(hours=1)
 
     def __init__(self, spine: Spine, *answers: Page | Fetching) -> None:
@@ -63,10 +64,13 @@ class Scripted:
         self.asked: list[str | None] = []
 
     async def fetch(
-        self, client: httpx.AsyncClient, access: Access, position: str | None, ids: Ids, now: datetime
+        self, client: httpx.AsyncClient, access: Access, resource: str, position: str | None, ids: Ids, now: datetime
     ) -> Page | Fetching:
         self.asked.append(position)
         return self.answers.pop(0)
+
+    def holds(self, kind: Kind, external_id: str) -> str | None:
+        return f"all/{external_id}" if kind == "collection" else None
 
     def shown(self, mapping: Mapping, now: datetime) -> bool:
         return mapping.snapshot.get("progress") != "completed"
@@ -74,7 +78,7 @@ class Scripted:
     async def run(self, vault: Vault) -> None:
         """One run, as `Sync` would begin it now."""
         pool = self.spine.pool
-        await pool.execute("update sync_cursors set due_at = now()")
+        await pool.execute("update sync_cursors set due_at = '-infinity' where resource not like 'all/%'")
         held = await self.spine.claim("test")
         work = await cursors.begin(pool, held)
         assert work is not None
@@ -182,6 +186,166 @@ async def test_credentials_that_cannot_be_opened_are_no_call_and_a_reason(spine:
     assert cursor["due_at"] > cursor["last_start"]
 
 
+# Resources that come and go -------------------------------------------------------------------------------------------
+
+RESOURCES = """
+select resource, closed, due_at <= now() as due, due_at = 'infinity' as over, position, epoch from sync_cursors
+where resource <> 'all'"""
+HELD = """
+select m.external_id, m.deleted, m.part_of from integration_data_mapping m join sync_cursors s on s.id = m.cursor_id
+where s.resource = $1 and m.kind <> 'sync' order by m.external_id"""
+RAN = """
+select outcome, detail, found_by, wanted, created, updated, deleted, rejected from sync_runs order by ended_at"""
+
+
+def listed(spine: Spine, names: dict[str, bool], position: str) -> Page:
+    """A page of the resource that lists others: those that are there, and those that are there no more."""
+    observed = [
+        Observed("collection", name, spine.item(name), {"@type": "Collection", "name": name} if there else None)
+        for name, there in names.items()
+    ]
+    return Page(observed, [], position, more=False, full=False)
+
+
+async def run_resource(reader: Scripted, vault: Vault, resource: str) -> None:
+    """One run of the cursor that was opened for a resource."""
+    pool = reader.spine.pool
+    await pool.execute(
+        "update sync_cursors set due_at = case resource when $1 then now() else 'infinity' end", resource
+    )
+    held = await reader.spine.claim("test")
+    work = await cursors.begin(pool, held)
+    assert work is not None
+    assert work.resource == resource
+    async with httpx.AsyncClient() as client:
+        await OneRun(pool, vault, Hint(pool), reader, reader.SAFETY_POLL, work).to_its_end(client, "http://provider")
+    await lease.release(pool, CURSORS, "test", [held])
+
+
+async def test_what_is_listed_is_read_from_the_commit_on_that_shows_it(spine: Spine, vault: Vault) -> None:
+    await Scripted(spine, listed(spine, {"work": True, "home": True}, "1")).run(vault)
+    rows = await spine.pool.fetch(RESOURCES)
+    assert {(row["resource"], row["closed"], row["due"]) for row in rows} == {
+        ("all/work", False, True),
+        ("all/home", False, True),
+    }
+    before = {row["resource"]: row["epoch"] for row in rows}
+    await run_resource(Scripted(spine, page(spine, named("ab"), "w1", full=True)), vault, "all/work")
+    again = Page(
+        [Observed("collection", "work", spine.item("work"), {"@type": "Collection", "name": "Work"})],
+        [],
+        "2",
+        False,
+        False,
+    )
+    await Scripted(spine, again).run(vault)
+    (row,) = await spine.pool.fetch("select position, epoch from sync_cursors where resource = 'all/work'")
+    assert tuple(row) == ("w1", before["all/work"] + 1), "another name is no other resource"
+
+
+async def test_what_is_listed_no_more_is_deleted_with_all_it_held_and_comes_back_whole(
+    spine: Spine, vault: Vault
+) -> None:
+    await Scripted(spine, listed(spine, {"work": True}, "1")).run(vault)
+    await run_resource(Scripted(spine, page(spine, named("ab"), "w1", full=True)), vault, "all/work")
+    await Scripted(spine, listed(spine, {"work": False}, "2")).run(vault)
+    nobody = Scripted(spine)
+    await run_resource(nobody, vault, "all/work")
+    assert nobody.asked == [], "a resource that is no more is not asked for"
+    assert [(row["external_id"], row["deleted"]) for row in await spine.pool.fetch(HELD, "all/work")] == [
+        ("a", True),
+        ("b", True),
+    ]
+    row = await spine.pool.fetchrow(RESOURCES)
+    assert row is not None
+    assert (row["closed"], row["over"]) == (True, True)
+    assert await spine.pool.fetchval("select deleted from integration_data_mapping where external_id = 'all'") is False
+    await Scripted(spine, listed(spine, {"work": True}, "3")).run(vault)
+    row = await spine.pool.fetchrow(RESOURCES)
+    assert row is not None
+    assert (row["closed"], row["due"], row["position"]) == (False, True, None)
+    await run_resource(Scripted(spine, page(spine, named("b"), "w2", full=True)), vault, "all/work")
+    assert [(row["external_id"], row["deleted"]) for row in await spine.pool.fetch(HELD, "all/work")] == [
+        ("a", True),
+        ("b", False),
+    ]
+
+
+async def test_a_run_of_a_resource_that_is_closed_meanwhile_commits_nothing(spine: Spine, vault: Vault) -> None:
+    await Scripted(spine, listed(spine, {"work": True}, "1")).run(vault)
+
+    class Closing(Scripted):
+        async def fetch(self, *_: object) -> Page | Fetching:
+            await spine.pool.execute("update sync_cursors set due_at = now() where resource = 'all'")
+            await Scripted(spine, listed(spine, {"work": False}, "2")).run(vault)
+            return page(spine, named("a"), "w1", full=True)
+
+    with pytest.raises(FenceLost):
+        await run_resource(Closing(spine), vault, "all/work")
+    assert await spine.pool.fetch(HELD, "all/work") == []
+
+
+async def test_a_resource_that_a_provider_denies_is_deleted_only_by_what_lists_it(spine: Spine, vault: Vault) -> None:
+    await Scripted(spine, listed(spine, {"work": True}, "1")).run(vault)
+    await run_resource(Scripted(spine, page(spine, named("ab"), "w1", full=True)), vault, "all/work")
+    await spine.pool.execute("update sync_cursors set resource = 'everything' where resource = 'all'")
+    await run_resource(Scripted(spine, Gone("404")), vault, "all/work")
+    assert [row["deleted"] for row in await spine.pool.fetch(HELD, "all/work")] == [False, False]
+    (row,) = await spine.pool.fetch("select last_error, due_at > now() from sync_cursors where resource = 'all/work'")
+    assert tuple(row) == ("404", True)
+    (row,) = await spine.pool.fetch("select wanted - done, cause from sync_cursors where resource = 'everything'")
+    assert tuple(row) == (1, None), "what lists it is looked at"
+
+
+async def test_every_run_leaves_a_row_that_says_how_it_ended_and_what_it_had_seen(spine: Spine, vault: Vault) -> None:
+    await Scripted(spine, page(spine, named("abc"), "1", full=True)).run(vault)
+    await spine.pool.execute("update sync_cursors set wanted = 3, cause = 'delivery-7'")
+    await Scripted(spine, page(spine, {"a": None, "b": "Other"}, "2")).run(vault)
+    await spine.pool.execute("update sync_cursors set wanted = 4")
+    await Scripted(spine, RetryAfter("not now")).run(vault)
+    await spine.pool.execute("update sync_cursors set due_at = now()")
+    await Scripted(spine, page(spine, {}, "3")).run(vault)
+    await Scripted(spine, Reauthorize("revoked")).run(vault)
+    assert [tuple(row) for row in await spine.pool.fetch(RAN)] == [
+        ("done", None, "full", 0, 3, 0, 0, 0),
+        ("done", None, "push", 3, 0, 1, 1, 0),
+        ("retried", "not now", "push", 4, 0, 0, 0, 0),
+        ("done", None, "push", 4, 0, 0, 0, 0),
+        ("halted", "revoked", "poll", 4, 0, 0, 0, 0),
+    ]
+
+
+async def test_a_whole_takes_its_parts_with_it_and_nothing_that_only_speaks_of_it_stays(
+    spine: Spine, vault: Vault
+) -> None:
+    series, moved, removed = spine.item("series"), spine.item("moved"), spine.item("removed")
+
+    def seen(name: str, snapshot: dict[str, Any] | None, **how: Any) -> Observed:
+        return Observed("task", name, spine.item(name), snapshot, **how)
+
+    title = {"@type": "Task", "title": "t"}
+    shown = [
+        seen("series", title),
+        seen("moved", title, part_of=series),
+        seen("removed", title, part_of=series, only_within=True),
+    ]
+    await Scripted(spine, Page(shown, [], "1", more=False, full=True)).run(vault)
+    over = [seen("series", None), seen("removed", title | {"late": True}, part_of=series, only_within=True)]
+    await Scripted(spine, Page(over, [], "2", more=False, full=False)).run(vault)
+    rows = await spine.pool.fetch(HELD, "all")
+    assert {(row["external_id"], row["deleted"], row["part_of"]) for row in rows} == {
+        ("series", True, None),
+        ("moved", True, series),
+        ("removed", True, series),
+    }
+    assert {moved, removed} <= {
+        row[0] for row in await spine.pool.fetch("select item_id from integration_data_mapping")
+    }
+    late = [seen("removed", title | {"later": True}, part_of=series, only_within=True)]
+    await Scripted(spine, Page(late, [], "3", more=False, full=False)).run(vault)
+    assert all(row["deleted"] for row in await spine.pool.fetch(HELD, "all"))
+
+
 # Our own faults ------------------------------------------------------------------------------------------------------
 
 
@@ -232,7 +396,7 @@ async def test_a_failure_that_cannot_even_be_written_down_is_not_repeated_withou
     async with syncing(pool, vault) as (_, sync):
 
         async def over() -> bool:
-            return bool(await pool.fetchval("select is_called from faults")) and not sync._running
+            return bool(await pool.fetchval("select is_called from faults")) and not sync._leased._running
 
         await until(over, "the run has failed")
         assert await pool.fetchval("select leased_until > now() and attempts = 0 from sync_cursors")
