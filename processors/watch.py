@@ -5,7 +5,7 @@ however early, finds it.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, assert_never
 
@@ -41,13 +41,18 @@ class Watch:
         base_urls: Mapping[Provider, str],
         keys: KeyRing,
         public_url: str,
+        asks: Callable[[Provider, str], Watcher | None] = watcher,
     ) -> None:
-        """`public_url` is where providers find our door; `keys` make the secrets that they echo there."""
+        """`public_url` is where providers find our door; `keys` make the secrets that they echo there.
+
+        `asks` finds who knows how to ask for a resource.
+        """
         self._pool = pool
         self._vault = vault
         self._base_urls = base_urls
         self._keys = keys
         self._public_url = public_url
+        self._asks = asks
         self._leased = Leased(pool, SUBSCRIPTIONS, owner, CALLS_AT_ONCE, self._run, self._next_due)
         self._client = httpx.AsyncClient(limits=httpx.Limits(max_connections=CALLS_AT_ONCE))
         self.stop = self._leased.stop
@@ -66,7 +71,7 @@ class Watch:
         errand = await subscriptions.begin(self._pool, held)
         if errand is None:
             return
-        asked = watcher(errand.provider, errand.resource)
+        asked = self._asks(errand.provider, errand.resource)
         if asked is None:
             await subscriptions.over(self._pool, errand, "failed", "this version asks for no such subscription")
         elif errand.status == "stopping":
