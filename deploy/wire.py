@@ -98,6 +98,7 @@ def _run(
     import uvloop
 
     from outbox import failpoint
+    from schemas import tracing
     from schemas.telemetry import configure_logging
 
     try:
@@ -108,6 +109,8 @@ def _run(
         click.echo(f"lifeos: {error}{unset if isinstance(error, NotSet) else ''}", err=True)
         sys.exit(2)
     configure_logging()
+    if isinstance(settings, OpsSettings) and settings.otlp_endpoint:
+        tracing.configure(f"lifeos-{click.get_current_context().info_name}", settings.otlp_endpoint)
     try:
         if not uvloop.run(_cut(main(settings))):
             sys.exit(interrupted)
@@ -117,6 +120,8 @@ def _run(
     except _expected() as error:
         click.echo(f"lifeos: {_last_words(settings, error)}", err=True)
         sys.exit(1)
+    finally:
+        tracing.close()
 
 
 def _last_words(settings: KafkaSettings, error: BaseException) -> str:

@@ -23,7 +23,7 @@ from outbox.hint import CHANNEL
 from outbox.kafka import Acknowledged, KafkaError, KafkaUnavailable, Producer, Record
 from outbox.lease import LANES, LEASE, PATIENCE_MS, RENEW_SECONDS, Held
 from outbox.postgres import TRANSIENT, UNAVAILABLE, Pool, Row, connection
-from schemas import topics
+from schemas import topics, tracing
 from schemas.settings import KafkaSettings
 from schemas.telemetry import LANES_HELD, OUTBOX_BEHIND, PRODUCER_REBUILDS, PUBLISHED, RELAY_CYCLE
 
@@ -193,8 +193,10 @@ class Relay:
         places: dict[tuple[str, int], list[Row]] = {}
         for row in rows:
             places.setdefault(await self._place(producer, row["kind"], row["lane"]), []).append(row)
-        async with asyncio.timeout(SEND_SECONDS):
-            sent = await asyncio.gather(*(producer.send(*place, map(_record, some)) for place, some in places.items()))
+        with tracing.Spans("relay") as spans:
+            records = {place: (_record(row, spans) for row in some) for place, some in places.items()}
+            async with asyncio.timeout(SEND_SECONDS):
+                sent = await asyncio.gather(*(producer.send(*place, some) for place, some in records.items()))
         return [
             noted
             for (place, some), acknowledged in zip(places.items(), sent, strict=True)
@@ -307,8 +309,11 @@ class Relay:
                 await self._producer.stop()
 
 
-def _record(row: Row) -> Record:
+def _record(row: Row, spans: tracing.Spans) -> Record:
+    """The record of a row: what was committed, and the trace context of this sending where the change is traced."""
     headers: dict[str, str] = orjson.loads(row["headers"])
+    if hop := spans.begin(headers.get("ce_traceparent"), kind=row["kind"], change_id=headers["ce_id"]):
+        headers["traceparent"] = hop
     key = headers["ce_subject"].encode()
     return Record(key, row["value"], [(name, text.encode()) for name, text in headers.items()])
 

@@ -19,7 +19,7 @@ from outbox.offsets import Position
 from outbox.postgres import BAD_DATA, TRANSIENT, UNAVAILABLE, Pool
 from outbox.vault import Vault
 from processors.handle import handle
-from schemas import topics
+from schemas import topics, tracing
 from schemas.delivery import Delivery, Undecodable, decode
 from schemas.outcome import ParkReason
 from schemas.providers import PROVIDERS
@@ -195,7 +195,11 @@ class Consume:
             unsure = True
             return await commit.accept(self._pool, self._vault, position, batch)
 
-        if await self._patiently(attempt):
+        with tracing.Spans("accept") as spans:
+            for receipt in batch.receipts:
+                spans.begin(receipt.trace, delivery_id=receipt.delivery_id, outcome=receipt.outcome)
+            wanted = await self._patiently(attempt)
+        if wanted:
             self._on_wanted()
         for receipt in batch.receipts:
             HANDLED.labels(receipt.provider, receipt.outcome).inc()

@@ -28,6 +28,7 @@ from outbox.vault import CannotOpen, Vault
 from processors.derive.ids import Ids
 from processors.plan import Ending, Status, plan, shut, state, state_id, sweep
 from processors.providers import Access, Reader, roots, watcher
+from schemas import tracing
 from schemas.change import FoundBy
 from schemas.outcome import Expired, Gone, ParkReason, Reauthorize, RetryAfter
 from schemas.plan import Clock, Mapping, Observed, Page, Plan, Rejected, Run
@@ -62,6 +63,11 @@ class OneRun:
 
     async def to_its_end(self, client: httpx.AsyncClient, base_url: str) -> None:
         """Fetches and commits until the end. Raises `FenceLost`, and what the database raises when it is away."""
+        named = {"provider": self._run.provider, "resource": self._run.resource, "run_id": str(self._run.run_id)}
+        with tracing.span("sync", self._run.trace, **named):
+            await self._to_its_end(client, base_url)
+
+    async def _to_its_end(self, client: httpx.AsyncClient, base_url: str) -> None:
         if self._work.closed:
             await self._delete_everything()
             return
@@ -75,7 +81,8 @@ class OneRun:
         while more:
             now = datetime.now(UTC)
             resource = self._work.resource
-            answer = await self._reader.fetch(client, access, resource, self._position, self._ids, now)
+            with tracing.span("fetch"):
+                answer = await self._reader.fetch(client, access, resource, self._position, self._ids, now)
             reach("sync.after_fetch")
             match answer:
                 case Page():
@@ -263,7 +270,8 @@ class OneRun:
 
     async def _apply(self, step: Step) -> Applied:
         step = replace(step, counts=self._counts, watched=self._watched)
-        applied = await commit.apply(self._pool, self._vault, self._work.held, self._run, step)
+        with tracing.span("apply"):
+            applied = await commit.apply(self._pool, self._vault, self._work.held, self._run, step)
         if applied.drained:
             self._hint.ring()
         for change in applied.plan.changes:

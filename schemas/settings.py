@@ -172,9 +172,10 @@ S = TypeVar("S", bound=_Settings)
 
 
 class OpsSettings(_Settings):
-    """What every long-running process has: a private address for health and metrics."""
+    """What every long-running process has: a private address for health and metrics, and where its traces go."""
 
     ops_listen: Address = Field(alias="LIFEOS_OPS_LISTEN")
+    otlp_endpoint: Url | None = Field(None, alias="LIFEOS_OTLP_ENDPOINT")
 
 
 class KafkaSettings(_Settings):

@@ -79,5 +79,5 @@ def configure_logging() -> None:
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    for noisy in ("httpx", "httpcore", "uvicorn.error", "uvicorn.access", "asyncpg.pool"):
+    for noisy in ("httpx", "httpcore", "uvicorn.error", "uvicorn.access", "asyncpg.pool", "opentelemetry", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
