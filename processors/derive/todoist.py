@@ -5,15 +5,15 @@ Source of the objects: https://developer.todoist.com/api/v1/ (providers.md §3.5
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from processors.derive.ids import Ids
+from processors.derive.objects import MAX_SNAPSHOT_BYTES, Object, Text, detail, no_nul, raw
+from processors.derive.times import UNKNOWN, text_of, utc, zone
 from schemas.item import Collection, Relation, Task
 from schemas.plan import Mapping, Observed, Rejected
 from schemas.providers import Kind
@@ -28,9 +28,6 @@ PRIORITY: Final = {4: 1, 3: 3, 2: 5, 1: 0}
 The API's 4 is "p1" in the apps and its 1, the default, means that nobody chose one (providers.md §3.5); so 1 becomes
 "undefined" and not "lowest". The four values stay apart, hence the mapping can be turned round to write back.
 """
-
-MAX_SNAPSHOT_BYTES: Final = 256 << 10
-"""The hard limit of a change (DESIGN.md §4). Todoist's own limits (16 KiB of description) are far below it."""
 
 SURELY_SHOWN: Final = timedelta(days=87)
 """Inside the time over which a full read asks for completed tasks, with a day to spare: clocks differ, and the sweep
@@ -50,14 +47,14 @@ def derive(resource: Resource, value: object, ids: Ids) -> Observed | Rejected:
         head = _Head.model_validate(value)
         kind, external_id = _name(resource, head.id)
     except ValidationError as error:
-        return Rejected(_KIND[resource], None, _detail(error), _raw(value))
+        return Rejected(_KIND[resource], None, detail(error), raw(value))
     item = ids.item(kind, external_id)
     try:
         snapshot = None if head.is_deleted else _snapshot(resource, value, ids)
     except ValidationError as error:
-        return Rejected(kind, external_id, _detail(error), _raw(value), item)
+        return Rejected(kind, external_id, detail(error), raw(value), item)
     if snapshot and len(orjson.dumps(snapshot)) > MAX_SNAPSHOT_BYTES:
-        return Rejected(kind, external_id, f"item: larger than {MAX_SNAPSHOT_BYTES} bytes", _raw(value), item)
+        return Rejected(kind, external_id, f"item: larger than {MAX_SNAPSHOT_BYTES} bytes", raw(value), item)
     return Observed(kind, external_id, item, snapshot)
 
 
@@ -176,41 +173,15 @@ def _due(due: "_Due") -> tuple[str, str | None, bool | None]:
         return f"{due.date}T00:00:00", None, True
     at = datetime.fromisoformat(due.date)
     if at.tzinfo is None:
-        return _text_of(at), None, None
-    zone = _zone(due.timezone or "")
-    name, local = (due.timezone, at.astimezone(zone)) if zone else ("Etc/UTC", at)
-    return _text_of(local.replace(tzinfo=None)), name, None
+        return text_of(at), None, None
+    known = zone(due.timezone or "")
+    name, local = (due.timezone, at.astimezone(known)) if known else (UNKNOWN, at)
+    return text_of(local.replace(tzinfo=None)), name, None
 
 
 def _duration(duration: "_Duration") -> str:
     """RFC 8984 §5.2.3, §1.4.6."""
     return f"PT{duration.amount}M" if duration.unit == "minute" else f"P{duration.amount}D"
-
-
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo | None:
-    """The zone of an IANA name. A name that is no zone, or that escapes or names a folder of the database, is unknown."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
-
-
-def _text_of(at: datetime) -> str:
-    """RFC 8984 §1.4.4–5: a fraction of a second stands there only if it is not zero, without trailing zeros."""
-    text = at.isoformat()
-    return text.rstrip("0") if at.microsecond else text
-
-
-def _utc(text: str) -> str:
-    """An RFC 3339 time as RFC 8984's UTCDateTime (§1.4.4)."""
-    try:
-        at = datetime.fromisoformat(text).astimezone(UTC) if text[10:11] == "T" else None
-        if at is None or datetime.fromisoformat(text).tzinfo is None:
-            raise ValueError
-    except (ValueError, OverflowError):
-        raise ValueError("is not an RFC 3339 time") from None
-    return _text_of(at.replace(tzinfo=None)) + "Z"
 
 
 def _day(text: str) -> str:
@@ -229,49 +200,30 @@ def _due_date(text: str) -> str:
     return text
 
 
-def _without_nul(value: object) -> object:
-    """PostgreSQL stores no NUL in text or jsonb; it means nothing in a title, so it is dropped and the item kept."""
-    return value.replace("\0", "") if isinstance(value, str) else value
-
-
-def _no_nul(text: str) -> str:
-    """An id is never repaired: another id would be another item."""
-    if "\0" in text:
-        raise ValueError("contains NUL")
-    return text
-
-
-Text = Annotated[str, BeforeValidator(_without_nul)]
-Id = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_no_nul)]
+Id = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(no_nul)]
 """Opaque text (providers.md §3.5). Bounded, because it is part of keys."""
-Utc = Annotated[str, AfterValidator(_utc)]
+Utc = Annotated[str, AfterValidator(utc)]
 
 
-class _Object(BaseModel):
-    """Strict: text that should be a number is the provider breaking its word, not something to guess at."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, hide_input_in_errors=True)
-
-
-class _Head(_Object):
+class _Head(Object):
     """What a tombstone must have; nothing else of it is read."""
 
     id: Id
     is_deleted: bool = False
 
 
-class _Due(_Object):
+class _Due(Object):
     date: Annotated[str, AfterValidator(_due_date)]
     timezone: Text | None = None
     string: Text | None = None
     is_recurring: bool = False
 
 
-class _Deadline(_Object):
+class _Deadline(Object):
     date: Annotated[str, AfterValidator(_day)]
 
 
-class _Duration(_Object):
+class _Duration(Object):
     amount: Annotated[int, Field(ge=1)]
     unit: Literal["minute", "day"]
 
@@ -316,18 +268,3 @@ class _Label(_Head):
     color: Text | None = None
     item_order: int | None = None
     is_favorite: bool = False
-
-
-def _detail(error: ValidationError) -> str:
-    """The first thing that is wrong, by the path of its field; never its value."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    path = ".".join(str(part) for part in first["loc"]) or "item"
-    return f"{path}: {first['msg'].removeprefix('Value error, ')}"
-
-
-def _raw(value: object) -> bytes:
-    """The object as JSON. Empty for what cannot be written again: nested too deeply to be anything of Todoist's."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError:
-        return b""

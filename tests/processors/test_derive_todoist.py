@@ -10,15 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.derive.ids import Ids
-from processors.derive.todoist import (
-    MAX_SNAPSHOT_BYTES,
-    PRIORITY,
-    RESOURCES,
-    SURELY_SHOWN,
-    Resource,
-    derive,
-    shown,
-)
+from processors.derive.objects import MAX_SNAPSHOT_BYTES
+from processors.derive.todoist import PRIORITY, RESOURCES, SURELY_SHOWN, Resource, derive, shown
 from processors.providers.todoist_position import LOOK_BACK
 from schemas.item import Collection, Task
 from schemas.plan import Mapping, Observed, Rejected

@@ -1,0 +1,446 @@
+"""Google Calendar's objects as items. Pure and total: any JSON value ends as an item or as a rejection.
+
+Source of the objects: developers.google.com/workspace/calendar/api/v3/reference (providers.md §1.2). Source of the items:
+RFC 8984 (JSCalendar Event) and `schemas.item`. What an item has no property for stands under `google.com:more` as it
+came, fields that nobody knows yet included; only `etag` and `kind` are left out, which say nothing about the event. A
+word of Google's that JSCalendar lacks (a status of next year) is kept there, too, and is no error.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Final, Generic, Literal, TypeVar
+from uuid import UUID
+
+import orjson
+from pydantic import JsonValue, ValidationError
+
+from processors.derive import times
+from processors.derive.google_objects import (
+    Attachment,
+    Attendee,
+    Entry,
+    EntryPoint,
+    Event,
+    EventHead,
+    GoogleObject,
+    Head,
+    Person,
+    Reminder,
+    Removed,
+    When,
+    canonical,
+)
+from processors.derive.google_recurrence import Recurrence, recurrence
+from processors.derive.ids import Ids
+from processors.derive.objects import MAX_SNAPSHOT_BYTES, detail, raw, without_nul
+from schemas import item
+from schemas.plan import Observed, Rejected
+from schemas.providers import Kind
+
+COLLECTION: Final = "calendar/"
+"""What the external id of a calendar's collection begins with; the rest is Google's id of the calendar."""
+
+STATUS: Final[Mapping[str, Literal["confirmed", "tentative"]]] = {"confirmed": "confirmed", "tentative": "tentative"}
+FREE_BUSY: Final[Mapping[str, Literal["free", "busy"]]] = {"opaque": "busy", "transparent": "free"}
+PRIVACY: Final[Mapping[str, Literal["public", "private"]]] = {
+    "public": "public",
+    "private": "private",
+    "confidential": "private",
+}
+"""Google's `confidential` is its `private` in an older word; `default` follows the calendar, and so says nothing."""
+
+PARTICIPATION: Final[Mapping[str, Literal["needs-action", "accepted", "declined", "tentative"]]] = {
+    "needsAction": "needs-action",
+    "accepted": "accepted",
+    "declined": "declined",
+    "tentative": "tentative",
+}
+ACTIONS: Final[Mapping[str, Literal["display", "email"]]] = {"popup": "display", "email": "email"}
+FEATURES: Final[Mapping[str, Literal["video", "phone"]]] = {"video": "video", "phone": "phone"}
+
+_HTML = re.compile(r"</?[a-zA-Z][^<>]*>|&(#\d{1,7}|#x[0-9a-fA-F]{1,6}|[a-zA-Z]{2,31});")
+"""A description may hold HTML (it is not said which do): one with a tag or a character reference does."""
+
+Role = Literal["owner", "attendee", "optional"]
+Told = TypeVar("Told")
+Part = TypeVar("Part", bound=GoogleObject)
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The calendar that an event was read from: its id, and the zone of times that name none."""
+
+    id: str
+    time_zone: str | None
+
+
+def derive_calendar(value: object, ids: Ids) -> Observed | Rejected:
+    """The collection that an entry of the calendar list stands for; without a snapshot where it left the list."""
+
+    def seen(uid: UUID, words: object) -> _Seen:
+        entry = Entry.model_validate(words)
+        return _Seen(None if entry.deleted else _collection(entry, uid).snapshot())
+
+    return _derived("collection", COLLECTION, value, ids, seen)
+
+
+def derive_event(value: object, calendar: Calendar, ids: Ids) -> Observed | Rejected:
+    """The item that one event stands for: a single event, a series, or an exception of a series.
+
+    Cancelled, it is deleted; only a cancelled occurrence of a series is an item that says so (providers.md §1.2), for as
+    long as the series lives. An object that the API's documents do not allow is rejected with the name of the first
+    field that is wrong.
+    """
+
+    def seen(uid: UUID, words: object) -> _Seen:
+        head = EventHead.model_validate(value)  # not `words`: what is an id is never repaired
+        series = (
+            ids.item("calendar-event", f"{calendar.id}/{head.recurring_event_id}") if head.recurring_event_id else None
+        )
+        if head.status != "cancelled":
+            return _Seen(_event(Event.model_validate(words), uid, series, calendar, ids).snapshot(), series)
+        if series is None:
+            return _Seen(None)
+        return _Seen(
+            _removed(Removed.model_validate(words), series, calendar, ids).snapshot(), series, only_within=True
+        )
+
+    return _derived("calendar-event", f"{calendar.id}/", value, ids, seen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    snapshot: dict[str, Any] | None
+    part_of: UUID | None = None
+    only_within: bool = False
+
+
+def _derived(
+    kind: Kind, container: str, value: object, ids: Ids, seen: Callable[[UUID, object], _Seen]
+) -> Observed | Rejected:
+    written = raw(value)
+    try:
+        external_id = container + Head.model_validate(value).id
+    except ValidationError as error:
+        return Rejected(kind, None, detail(error), written)
+    uid = ids.item(kind, external_id)
+    try:
+        what = seen(uid, without_nul(value) if b"\\u0000" in written else value)
+        size = len(orjson.dumps(what.snapshot))
+    except ValidationError as error:
+        return Rejected(kind, external_id, detail(error), written, uid)
+    except orjson.JSONEncodeError:
+        return Rejected(kind, external_id, "item: nested too deeply", written, uid)
+    if size > MAX_SNAPSHOT_BYTES:
+        return Rejected(kind, external_id, f"item: larger than {MAX_SNAPSHOT_BYTES} bytes", written, uid)
+    return Observed(kind, external_id, uid, what.snapshot, what.part_of, what.only_within)
+
+
+def _collection(entry: Entry, uid: UUID) -> item.Collection:
+    return item.Collection(
+        uid=str(uid),
+        role="calendar",
+        name=entry.summary_override or entry.summary or "",
+        description=entry.description or None,
+        time_zone=entry.time_zone,
+        color=entry.background_color,
+        google_more=entry.more(summary=entry.summary if entry.summary_override else None),
+    )
+
+
+def _removed(event: Removed, series: UUID, calendar: Calendar, ids: Ids) -> item.Event:
+    """RFC 8984 §4.3.6. Of nothing but what is guaranteed: whatever else an answer shows of it may be missing next time."""
+    original = _moment(event.original_start_time, calendar)
+    return item.Event(
+        uid=str(series),
+        title="",
+        start=original.local,
+        time_zone=original.zone,
+        show_without_time=original.all_day,
+        recurrence_id=original.local,
+        recurrence_id_time_zone=original.zone,
+        excluded=True,
+        google_calendar=_held_by(calendar, ids),
+        google_more={"originalStartTime": original.words} if original.words else None,
+    )
+
+
+def _event(event: Event, uid: UUID, series: UUID | None, calendar: Calendar, ids: Ids) -> item.Event:
+    start, end = _moment(event.start, calendar), _moment(event.end, calendar)
+    original = _moment(event.original_start_time, calendar) if event.original_start_time else None
+    occurrence = original if series else None
+    length = _length(start, end)
+    told = _recurrence(event, start) if series is None else Recurrence()
+    attachments, alerts, meetings = _attachments(event), _alerts(event), _meetings(event)
+    return item.Event(
+        uid=str(series if occurrence else uid),
+        title=event.summary or "",
+        description=event.description or None,
+        description_content_type="text/html" if _HTML.search(event.description or "") else None,
+        created=event.created,
+        updated=event.updated,
+        sequence=event.sequence,
+        start=start.local,
+        time_zone=start.zone,
+        duration=length,
+        show_without_time=start.all_day,
+        status=STATUS.get(event.status or ""),
+        free_busy_status=FREE_BUSY.get(event.transparency or ""),
+        privacy=PRIVACY.get(event.visibility or ""),
+        locations=_locations(event, start, end) or None,
+        virtual_locations=meetings.told or None,
+        links=_links(event) | attachments.told or None,
+        participants=_participants(event) or None,
+        reply_to=_reply_to(event),
+        use_default_alerts=(event.reminders and event.reminders.use_default) or None,
+        alerts=alerts.told or None,
+        recurrence_id=occurrence.local if occurrence else None,
+        recurrence_id_time_zone=occurrence.zone if occurrence else None,
+        recurrence_rules=told.rules or None,
+        excluded_recurrence_rules=told.excluded_rules or None,
+        recurrence_overrides=told.overrides or None,
+        google_calendar=_held_by(calendar, ids),
+        google_recurrence=event.recurrence or None,
+        google_more=event.more(
+            status=_unknown(event.status, STATUS),
+            transparency=_unknown(event.transparency, FREE_BUSY),
+            visibility=_unknown(event.visibility, {"public", "private", "default"}),
+            start=start.words,
+            end=end.words if length else event.end.words(),
+            originalStartTime=occurrence.words if occurrence else _words(event.original_start_time),
+            recurringEventId=None if occurrence else event.recurring_event_id,
+            attachments=attachments.left,
+            reminders=event.reminders.more(overrides=alerts.left) if event.reminders else None,
+            conferenceData=event.conference_data.more(entryPoints=meetings.left) if event.conference_data else None,
+            source=_words(event.source) if event.source and not event.source.url else None,
+        ),
+    )
+
+
+def _held_by(calendar: Calendar, ids: Ids) -> str:
+    return str(ids.item("collection", COLLECTION + calendar.id))
+
+
+def _unknown(word: str | None, known: Container[str]) -> str | None:
+    return None if word in known else word
+
+
+def _words(one: GoogleObject | None) -> dict[str, JsonValue] | None:
+    return one.words() if one else None
+
+
+# Times ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A day or a time as an item tells it. `at` is aware for a time, and naive for a day.
+
+    `words` are Google's, where these say more than the item can: an unknown zone, the second of two equal local times, a
+    leap second, a year that the zone does not have.
+    """
+
+    local: str
+    zone: str | None
+    at: datetime
+    words: dict[str, JsonValue] | None
+
+    @property
+    def all_day(self) -> Literal[True] | None:
+        return True if self.at.tzinfo is None else None
+
+
+def _moment(when: When, calendar: Calendar) -> _Moment:
+    if when.date_time is None:
+        more = when.more(timeZone=when.time_zone)
+        return _Moment(f"{when.date}T00:00:00", None, datetime.fromisoformat(f"{when.date}"), more and when.words())
+    written, name = times.read(when.date_time), when.time_zone or calendar.time_zone or times.UNKNOWN
+    zone = times.zone(name)
+    at = written.at.replace(tzinfo=zone or UTC if written.offset is None else times.fixed(written.offset))
+    try:
+        local = at.astimezone(zone or UTC)
+    except OverflowError:
+        return _Moment(times.text_of(written.at), times.UNKNOWN, at, when.words())
+    exact = zone is not None and written.exact and not local.fold and not when.more()
+    text = times.text_of(local.replace(tzinfo=None))
+    return _Moment(text, name if zone else times.UNKNOWN, at, None if exact else when.words())
+
+
+def _length(start: _Moment, end: _Moment) -> str | None:
+    """RFC 8984 §1.4.6: days for days, real time for times. None for an event that ends before it starts."""
+    if start.all_day:
+        days = (end.at - start.at).days
+        return f"P{days}D" if days >= 0 else None
+    length = times.elapsed(start.at, end.at)
+    return times.duration(length) if length >= timedelta() else None
+
+
+def _recurrence(event: Event, start: _Moment) -> Recurrence:
+    return recurrence(event.recurrence or (), times.zone(start.zone) if start.zone else None)
+
+
+# Places ---------------------------------------------------------------------------------------------------------------
+
+
+def _locations(event: Event, start: _Moment, end: _Moment) -> dict[str, item.Location]:
+    """The place; and where the event ends in another zone than it starts, that zone (RFC 8984 §4.7.1)."""
+    places = {"place": item.Location(name=event.location)} if event.location else {}
+    if event.end.time_zone and end.zone == event.end.time_zone and end.zone != start.zone:
+        places["end"] = item.Location(relative_to="end", time_zone=end.zone)
+    return places
+
+
+def _meetings(event: Event) -> "_Parts[item.VirtualLocation]":
+    """The ways into the conference. `hangoutLink` repeats one of them, or is the only one."""
+    points = (event.conference_data and event.conference_data.entry_points) or []
+    parts = _parts(points, lambda point: point.uri, _meeting)
+    if event.hangout_link and event.hangout_link not in {point.uri for point in points}:
+        parts.told["hangout"] = item.VirtualLocation(uri=event.hangout_link, features={"video": True})
+    return parts
+
+
+def _meeting(point: EntryPoint) -> item.VirtualLocation:
+    feature = FEATURES.get(point.entry_point_type or "")
+    return item.VirtualLocation(
+        name=point.label,
+        uri=point.uri or "",
+        features={feature: True} if feature else None,
+        google_more=point.more(entryPointType=_unknown(point.entry_point_type, FEATURES)),
+    )
+
+
+# Links ----------------------------------------------------------------------------------------------------------------
+
+
+def _links(event: Event) -> dict[str, item.Link]:
+    links = {"page": item.Link(href=event.html_link, rel="alternate")} if event.html_link else {}
+    if (source := event.source) and source.url:
+        links["source"] = item.Link(href=source.url, rel="via", title=source.title, google_more=source.more())
+    return links
+
+
+def _attachments(event: Event) -> "_Parts[item.Link]":
+    return _parts(event.attachments or [], lambda one: one.file_url, _attachment)
+
+
+def _attachment(one: Attachment) -> item.Link:
+    return item.Link(
+        href=one.file_url or "", rel="enclosure", content_type=one.mime_type, title=one.title, google_more=one.more()
+    )
+
+
+# People ---------------------------------------------------------------------------------------------------------------
+
+
+def _participants(event: Event) -> dict[str, item.Participant]:
+    """Who is invited, and who organises: one participant where it is the same person."""
+    attendees, organizer = event.attendees or [], event.organizer
+    invited = dict(zip(_keys(attendees, _identity), attendees, strict=True))
+    own = min((key for key, one in invited.items() if organizer and _same(one, organizer)), default=None)
+    people = {key: _invited(one, organizer if key == own else None) for key, one in invited.items()}
+    if organizer and own is None:
+        people[_key(organizer.identity)] = _organizer(organizer)
+    return people
+
+
+def _identity(person: Person) -> str:
+    return person.identity or canonical(person.words())
+
+
+def _same(one: Attendee, organizer: Person) -> bool:
+    return one.organizer or (one.identity == organizer.identity != "")
+
+
+def _invited(one: Attendee, organizer: Person | None) -> item.Participant:
+    """`organizer` is who this is, too: what is said of him there and not here is kept."""
+    words, owner = one.words(), one.organizer or organizer is not None
+    other = {name: value for name, value in organizer.words().items() if words.get(name) != value} if organizer else {}
+    roles: dict[Role, Literal[True]] = {"attendee": True}
+    if owner:
+        roles["owner"] = True
+    if one.optional:
+        roles["optional"] = True
+    return item.Participant(
+        name=one.display_name,
+        email=one.email,
+        send_to=_imip(one.email),
+        kind="resource" if one.resource else None,
+        roles=roles,
+        participation_status=PARTICIPATION.get(one.response_status or ""),
+        participation_comment=one.comment,
+        expect_reply=True if one.response_status == "needsAction" and not owner else None,
+        google_more=one.more(
+            id=one.id, responseStatus=_unknown(one.response_status, PARTICIPATION), organizer=other or None
+        ),
+    )
+
+
+def _organizer(one: Person) -> item.Participant:
+    return item.Participant(
+        name=one.display_name,
+        email=one.email,
+        send_to=_imip(one.email),
+        roles={"owner": True},
+        google_more=one.more(id=one.id),
+    )
+
+
+def _reply_to(event: Event) -> dict[Literal["imip"], str] | None:
+    """RFC 8984 §4.4.4: only where somebody is invited is there anybody to answer."""
+    return _imip(event.organizer.email) if event.organizer and event.attendees else None
+
+
+def _imip(email: str | None) -> dict[Literal["imip"], str] | None:
+    return {"imip": f"mailto:{email}"} if email else None
+
+
+# Alerts ---------------------------------------------------------------------------------------------------------------
+
+
+def _alerts(event: Event) -> "_Parts[item.Alert]":
+    return _parts((event.reminders and event.reminders.overrides) or [], _reminded, _alert)
+
+
+def _reminded(one: Reminder) -> str | None:
+    return None if one.minutes is None else f"{one.method} {one.minutes}"
+
+
+def _alert(one: Reminder) -> item.Alert:
+    offset = f"-PT{one.minutes}M" if one.minutes else "PT0S"
+    action = ACTIONS.get(one.method or "", "display")
+    more = one.more(method=_unknown(one.method, ACTIONS))
+    return item.Alert(trigger=item.OffsetTrigger(offset=offset), action=action, google_more=more)
+
+
+# Parts ----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts(Generic[Told]):
+    """The parts of an event by keys that do not depend on their order, and Google's words of those `left` untold."""
+
+    told: dict[str, Told]
+    left: list[JsonValue] | None
+
+
+def _parts(parts: Sequence[Part], identity: Callable[[Part], str | None], tell: Callable[[Part], Told]) -> _Parts[Told]:
+    whole = [part for part in parts if identity(part)]
+    left: list[JsonValue] = sorted((part.words() for part in parts if not identity(part)), key=canonical)
+    keys = _keys(whole, lambda part: identity(part) or "")
+    return _Parts({key: tell(part) for key, part in zip(keys, whole, strict=True)}, left or None)
+
+
+def _keys(parts: Sequence[Part], identity: Callable[[Part], str]) -> list[str]:
+    """A part is known by its identity, and by all its words where it shares that with another."""
+    times_named = Counter(map(identity, parts))
+    return [
+        _key(name if times_named[name] == 1 else canonical(part.words())) for part in parts for name in [identity(part)]
+    ]
+
+
+def _key(identity: str) -> str:
+    return blake2b(identity.encode(), digest_size=8).hexdigest()
