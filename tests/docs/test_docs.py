@@ -1,18 +1,17 @@
 """The docs hold against the code and the reverse: what exists is named, and what is named exists."""
 
 import re
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import get_args
-from uuid import UUID
+from typing import Any, get_args
 
 import click
-import orjson
 import pytest
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from starlette.routing import Route
 
+from deploy.contracts import published
 from deploy.local.environment import PROJECT
 from deploy.ops import Readiness, _application
 from deploy.simulators.todoist.faults import ApiFaultKind
@@ -24,8 +23,8 @@ from outbox import cursors, kafka, lease, postgres, relay, retention
 from processors.providers import todoist
 from processors.providers.todoist_position import LOOK_BACK
 from schemas import topics
-from schemas.change import Change, attributes, value
-from schemas.item import Collection, Sync, Task, _Item
+from schemas.change import VALUES, Attributes, FoundBy, Value
+from schemas.providers import KINDS, Kind
 from schemas.telemetry import FIELDS
 from tests.docs import product
 from tests.docs.pages import DOCS, FENCE, LINK, PAGES, README, anchors, code, named, page, rows, section, text
@@ -123,50 +122,60 @@ def test_every_log_message_and_field_is_in_operating() -> None:
     assert named(logs) >= FIELDS
 
 
-CHANGE = Change(
-    tenant_id=UUID(int=1),
-    connection_id=UUID(int=2),
-    provider="todoist",
-    lane=78,
-    kind="task",
-    item_id=UUID(int=3),
-    external_id="6XGgm6PHrGgMpCFX",
-    version=2,
-    prev_version=1,
-    action="updated",
-    item={},
-    changed=(),
-    found_by="push",
-    run_id=UUID(int=4),
-    causation_id="a delivery",
-    recorded_at=datetime(2026, 1, 1, tzinfo=UTC),
-)
+def test_every_header_and_field_of_a_change_is_in_subscribe() -> None:
+    assert first_cells(section(page("subscribe"), "Headers")) == aliases(Attributes)
+    assert first_cells(section(page("subscribe"), "How a change was found")) == set(get_args(FoundBy))
+    assert first_cells(section(page("subscribe"), "Value")) == aliases(Value)
 
 
-def test_every_header_and_field_of_a_change_is_in_subscribing() -> None:
-    assert first_cells(section(page("subscribing"), "Headers")) == attributes(CHANGE).keys()
-    assert first_cells(section(page("subscribing"), "Value")) == orjson.loads(value(CHANGE)).keys()
+def aliases(model: type[BaseModel]) -> set[str]:
+    """The names of a model's fields on the wire."""
+    return {str(field.serialization_alias or field.alias) for field in model.model_fields.values()}
 
 
-@pytest.mark.parametrize(
-    ("model", "heading"),
-    [
-        (Task, "Task (`changes.task`)"),
-        (Collection, "Collection (`changes.collection`)"),
-        (Sync, "Sync (`changes.sync`)"),
-    ],
-)
-def test_every_field_of_an_item_is_in_subscribing(model: type[_Item], heading: str) -> None:
-    fields = {str(field.serialization_alias or field.alias) for field in model.model_fields.values()}
-    assert first_cells(section(page("subscribing"), heading)) == fields
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_field_and_word_of_an_item_is_in_subscribe(kind: Kind) -> None:
+    (model,) = VALUES[kind].__pydantic_generic_metadata__["args"]
+    told = of_kind(kind)
+    fields = [row for row in rows(told) if row[0].startswith("`")]
+    assert {name for row in fields for name in named(row[0])} == aliases(model)
+    assert words(published.value(kind)["$defs"][model.__name__]) <= named(told)
+
+
+def test_every_field_and_word_of_a_part_of_an_event_is_in_subscribe() -> None:
+    told = {row[0]: named(row[1]) for row in rows(of_kind("calendar-event"))}
+    parts = published.value("calendar-event")["$defs"]
+    for name in parts.keys() - {"Event", "JsonValue"}:
+        assert parts[name]["properties"].keys() <= told[name], name
+        # How a rule is written is RFC 8984's to say.
+        assert name in ("RecurrenceRule", "NDay") or words(parts[name]) <= told[name], name
+
+
+def of_kind(kind: Kind) -> str:
+    """What the page says of the items of a kind."""
+    (heading,) = re.findall(rf"^## (.*\(`changes\.{kind}`\))$", page("subscribe"), re.MULTILINE)
+    return section(page("subscribe"), heading)
+
+
+def words(node: Any) -> set[str]:
+    """The words of every vocabulary in a schema."""
+    if not isinstance(node, dict):
+        return set()
+    return set(node.get(published.OPEN, ())).union(*map(words, node.values()))
 
 
 def test_every_fault_of_the_simulator_is_in_its_page() -> None:
     assert set(get_args(ApiFaultKind)) <= first_cells(section(page("simulator"), "Faults"))
 
 
-def test_subscribing_tells_how_far_back_a_full_read_looks() -> None:
-    assert set(re.findall(r"(\d+) days", section(page("subscribing"), "Value"))) == {str(LOOK_BACK.days)}
+def test_subscribe_tells_how_far_back_a_full_read_looks() -> None:
+    assert set(re.findall(r"(\d+) days", section(page("subscribe"), "Value"))) == {str(LOOK_BACK.days)}
+
+
+def test_subscribe_tells_how_long_a_topic_keeps() -> None:
+    (days,) = {topic.retention.days for topic in topics.every() if topic.name.startswith("changes.")}
+    for where in ("The rules", "The first time"):
+        assert set(re.findall(r"(\d+) days", section(page("subscribe"), where))) == {str(days)}
 
 
 def test_the_fail_over_budget_is_that_of_the_code() -> None:
@@ -233,7 +242,7 @@ def test_every_metric_that_a_page_names_exists(where: Path) -> None:
 @each_page
 def test_every_topic_that_a_page_names_exists(where: Path) -> None:
     exist = {topic.name for topic in topics.every()}
-    assert set(re.findall(r"\b(?:changes|webhooks)\.[a-z]+", text(where))) <= exist
+    assert set(re.findall(r"\b(?:changes|webhooks)\.[a-z]+(?:-[a-z]+)*", text(where))) <= exist
 
 
 @each_page
