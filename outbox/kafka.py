@@ -76,7 +76,7 @@ class Acknowledged(NamedTuple):
     records: int
 
 
-def _connection(settings: KafkaSettings) -> dict[str, Any]:
+def options(settings: KafkaSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap,
         "security_protocol": settings.security_protocol,
@@ -91,7 +91,7 @@ def _connection(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
-async def _started(
+async def started(
     start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]], within: float = 10.0
 ) -> None:
     """Starts a client, or leaves nothing of it behind. Raises `KafkaUnavailable`."""
@@ -112,7 +112,7 @@ class Producer:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._client = AIOKafkaProducer(
-            **_connection(settings),
+            **options(settings),
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
@@ -125,7 +125,7 @@ class Producer:
 
     async def start(self, within: float = 5.0) -> None:
         """Connects. Raises `KafkaUnavailable` when no broker answers `within` seconds."""
-        await _started(self._client.start, self.stop, within)
+        await started(self._client.start, self.stop, within)
 
     async def stop(self) -> None:
         """Flushes and closes, in bounded time; what is then still unsent is dropped, its waiters cancelled."""
@@ -221,7 +221,7 @@ class Consumer(ConsumerRebalanceListener):
         """Joins the group. Raises `KafkaUnavailable`."""
         session = max(SESSION_TIMEOUT_MS, await _shortest_session_ms(self._settings))
         self._client = AIOKafkaConsumer(
-            **_connection(self._settings),
+            **options(self._settings),
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -231,7 +231,7 @@ class Consumer(ConsumerRebalanceListener):
             fetch_max_wait_ms=500,
         )
         self._client.subscribe(self._names, listener=self)
-        await _started(self._client.start, self.stop, within)
+        await started(self._client.start, self.stop, within)
 
     async def stop(self) -> None:
         """Leaves the group, in bounded time."""
@@ -333,13 +333,13 @@ class Reader:
     def __init__(self, settings: KafkaSettings, name: str, *, from_beginning: bool) -> None:
         self._client = AIOKafkaConsumer(
             name,
-            **_connection(settings),
+            **options(settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest" if from_beginning else "latest",
         )
 
     async def __aenter__(self) -> "Reader":
-        await _started(self._client.start, self._client.stop)
+        await started(self._client.start, self._client.stop)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -365,7 +365,7 @@ async def create_topics(settings: KafkaSettings) -> list[str]:
         NewTopic(t.name, t.partitions, 1 if settings.development else 3, topic_configs=t.config() | safety)
         for t in topics.every(settings.topic_prefix)
     ]
-    async with _admin(settings) as admin:
+    async with administering(settings) as admin:
         existing = set(await admin.list_topics())
         missing = [topic for topic in wanted if topic.name not in existing]
         if missing:
@@ -379,7 +379,7 @@ async def create_topics(settings: KafkaSettings) -> list[str]:
 async def check_cluster(settings: KafkaSettings) -> None:
     """Raises `UnsafeCluster` when a topic is missing or, in production, could lose an acknowledged record."""
     names = [topic.name for topic in topics.every(settings.topic_prefix)]
-    async with _admin(settings) as admin:
+    async with administering(settings) as admin:
         existing = set(await admin.list_topics())
         if missing := [name for name in names if name not in existing]:
             raise UnsafeCluster(f"topic {missing[0]} does not exist: run lifeos migrate")
@@ -398,7 +398,7 @@ async def check_cluster(settings: KafkaSettings) -> None:
 async def _shortest_session_ms(settings: KafkaSettings) -> int:
     """The cluster's `group.min.session.timeout.ms`; Kafka's own default where we may not ask."""
     name = "group.min.session.timeout.ms"
-    async with _admin(settings) as admin:
+    async with administering(settings) as admin:
         with suppress(KafkaError, LookupError, ValueError):
             broker = (await admin.describe_cluster())["brokers"][0]["node_id"]
             asked = ConfigResource(ConfigResourceType.BROKER, str(broker), {name: ""})
@@ -417,12 +417,12 @@ def _check_topic(name: str, config: Mapping[str, str]) -> None:
         raise UnsafeCluster(f"topic {name}: max.message.bytes must be at least {topics.MAX_MESSAGE_BYTES}")
 
 
-class _admin:  # noqa: N801 - a context manager in all but name
+class administering:  # noqa: N801 - a context manager in all but name
     def __init__(self, settings: KafkaSettings) -> None:
-        self._client = AIOKafkaAdminClient(**_connection(settings), request_timeout_ms=10_000)
+        self._client = AIOKafkaAdminClient(**options(settings), request_timeout_ms=10_000)
 
     async def __aenter__(self) -> AIOKafkaAdminClient:
-        await _started(self._client.start, self._client.close)
+        await started(self._client.start, self._client.close)
         return self._client
 
     async def __aexit__(self, *_: object) -> None:
