@@ -12,9 +12,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "processors": ("deploy.wire:processors", "Run the consumers and the synchroniser."),
     "relay": ("deploy.wire:relay", "Run the outbox relay."),
     "migrate": ("deploy.wire:migrate", "Bring the database schema and the topics to this version."),
-    "connections": ("deploy.operate:connections", "Add connections (development)."),
-    "deliveries": ("deploy.operate:deliveries", "List deliveries and what became of them."),
-    "tail": ("deploy.operate:tail", "Follow a topic in readable form."),
+    "connections": ("deploy.operator.connections:connections", "List and show connections; add them (development)."),
+    "deliveries": ("deploy.operator.deliveries:deliveries", "List deliveries; follow one to its changes and readers."),
+    "watches": ("deploy.operator.watches:watches", "List the subscriptions at providers."),
+    "doctor": ("deploy.operator.doctor:doctor", "Say what is wrong, and what to do about it."),
+    "tail": ("deploy.operator.tail:tail", "Follow a topic in readable form."),
     "simulate": ("deploy.simulators.cli:simulate", "Run and drive the provider simulators."),
 }
 

@@ -4,7 +4,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy.operate import _table
+from deploy.operator.deliveries import HEADINGS, cells
+from deploy.operator.lines import table
 from tests.docs.pages import README, blocks, text
 
 
@@ -31,16 +32,20 @@ ROWS = [
 ]
 
 
+def printed(rows: list[dict[str, Any]], columns: int | None) -> list[str]:
+    return list(table(HEADINGS, [cells(row) for row in rows], columns))
+
+
 def test_the_readme_shows_what_is_printed() -> None:
     (shown,) = [block for block in blocks(text(README), "console") if "deliveries" in block]
-    assert "\n".join(_table(ROWS, None)) + "\n" in shown
+    assert "\n".join(printed(ROWS, None)) + "\n" in shown
 
 
 def test_eighty_columns_hold_every_delivery_id_whole_on_a_line_of_its_own() -> None:
     unmatched = receipt("16:46:40", ROWS[0]["delivery_id"], "section:unarchived", 90, became="unmatched")
     parked = unmatched | {"became": "parked", "reason": "undecodable", "event": "unknown"}
     for rows in (ROWS, [*ROWS, unmatched], [*ROWS, parked]):
-        _, *lines = _table(rows, 80)
+        _, *lines = printed(rows, 80)
         assert len(lines) == len(rows)
         assert max(map(len, lines)) <= 80
         assert [re.findall(r"[0-9a-f-]{36}", line) for line in lines] == [[row["delivery_id"]] for row in rows]
@@ -48,10 +53,10 @@ def test_eighty_columns_hold_every_delivery_id_whole_on_a_line_of_its_own() -> N
 
 def test_eighty_columns_hold_whose_and_where() -> None:
     unmatched = receipt("16:46:40", ROWS[0]["delivery_id"], "section:unarchived", 90, became="unmatched")
-    _, *lines = _table([*ROWS, unmatched], 80)
+    _, *lines = printed([*ROWS, unmatched], 80)
     assert [line.split()[4:6] for line in lines] == [["2671355", f"0/{offset}"] for offset in (104, 103, 102, 90)]
 
 
 def test_what_does_not_fit_is_seen_to_be_cut() -> None:
-    assert all(line.endswith("…") for line in _table(ROWS, 80))
-    assert not any("…" in line for line in _table(ROWS, 120))
+    assert all(line.endswith("…") for line in printed(ROWS, 80))
+    assert not any("…" in line for line in printed(ROWS, 120))

@@ -1,0 +1,33 @@
+"""What to do about what went wrong: a literal table from causes, as they stand in `last_error`, to next steps. Pure."""
+
+import re
+from typing import Final
+
+CONNECT_AGAIN: Final = "the person has to connect the account again; here: lifeos connections add"
+NOTHING: Final = "nothing: it is tried again with growing pauses, at most 15 min apart"
+
+STEPS: Final[tuple[tuple[str, str], ...]] = (
+    (
+        r"credentials cannot be opened",
+        "put the key they are sealed under back into LIFEOS_VAULT_KEYS, or connect again",
+    ),
+    (r"answered 401|revoked|expired|invalid_grant|needs_reauthorization", CONNECT_AGAIN),
+    (r"answered 429|too many calls|[rR]ate ?[lL]imit|quota", "nothing: it is asked again when the provider allows it"),
+    (r"again after starting over", "if it stays: the provider refuses every position it gives; report it to them"),
+    (r"answered 403|not show", CONNECT_AGAIN),
+    (r"answered 5\d\d", f"{NOTHING}; if it stays, see the provider's status page"),
+    (r"answered \d{3}", f"{NOTHING}; if it stays, our request is wrong for them: see the log of lifeos processors"),
+    (r"could not be asked", "see whether the provider can be reached from where lifeos processors runs"),
+    (r"not JSON|not what its documents|larger than", f"{NOTHING}; if it stays, something between us and them answers"),
+    (r"in the database", f"{NOTHING}; if it stays, PostgreSQL is too slow: lifeos doctor"),
+    (r"in our own code", "a bug: the log of lifeos processors has it, under `run failed`"),
+    (r"public|https|address", "LIFEOS_PUBLIC_URL has to be an address that the provider can reach, with https"),
+)
+OTHERWISE: Final = f"{NOTHING}; if it stays, see the log of lifeos processors"
+
+
+def about(error: str | None) -> str | None:
+    """The next step after an error; None after none. The first row whose cause is in it."""
+    if error is None:
+        return None
+    return next((step for cause, step in STEPS if re.search(cause, error)), OTHERWISE)
