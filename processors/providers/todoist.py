@@ -4,11 +4,7 @@
 `todoist_position` says in which order, and where a read goes on that was cut short.
 """
 
-import asyncio
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
-from math import isfinite
+from datetime import datetime, timedelta
 from typing import Any, Final, assert_never
 
 import httpx
@@ -18,6 +14,7 @@ from processors.derive import todoist as derive
 from processors.derive.ids import Ids
 from processors.derive.todoist import shown
 from processors.providers.access import Access
+from processors.providers.exchange import DEADLINE, Answer, ask, counted, read, retry_at
 from processors.providers.todoist_position import (
     MARK,
     Completed,
@@ -28,10 +25,9 @@ from processors.providers.todoist_position import (
     begin,
     parse,
 )
-from schemas.outcome import Expired, Fetching, Gone, Reauthorize, RetryAfter
+from schemas.outcome import Expired, Fetching, Reauthorize, RetryAfter
 from schemas.plan import Observed, Page, Rejected
 from schemas.providers import Kind, Provider
-from schemas.telemetry import PROVIDER_CALLS
 
 __all__ = ["PRODUCT", "PROVIDER", "ROOTS", "SAFETY_POLL", "classify", "fetch", "holds", "shown"]
 
@@ -44,29 +40,8 @@ ROOTS: Final = (PRODUCT,)
 SAFETY_POLL: Final = timedelta(hours=6)
 """Deliveries may be late or missing (providers.md §3.4), so a quiet account is read this often."""
 
-DEADLINE: Final = 20.0
-"""Seconds for the whole call, the last byte included. The API itself gives up after 15."""
-
-MAX_BODY: Final = 64 << 20
-"""Bytes of an answer, unpacked. A full read of the largest plan is about a tenth of it."""
-
 PAGE: Final = 200
 """Completed tasks of one page; the most that may be asked for."""
-
-MAX_WAIT: Final = timedelta(hours=1)
-"""Limits are counted over 15 minutes; nothing an answer says may silence a cursor for longer than this."""
-
-OFF_LOOP: Final = 256 << 10
-"""Answers larger than this are read in a thread: seconds of parsing would let this process's leases run out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, read to its end."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
 
 
 async def fetch(
@@ -87,10 +62,9 @@ async def fetch(
     place = _place(position)
     if place is None:
         return Expired("the stored position is none that is known here")
-    answer = await _call(client, access, place, deadline)
+    answer = await ask(client, _request(access, place), "Todoist", deadline)
     outcome = answer if isinstance(answer, RetryAfter) else await _read(answer, place, ids, now)
-    PROVIDER_CALLS.labels(PROVIDER, _word(outcome)).inc()
-    return outcome
+    return counted(PROVIDER, outcome)
 
 
 def holds(kind: Kind, external_id: str) -> str | None:
@@ -109,9 +83,7 @@ async def _read(answer: Answer, place: Position, ids: Ids, now: datetime) -> Pag
     refused = classify(answer, incremental=_may_expire(place), now=now)
     if refused is not None:
         return refused
-    if len(answer.body) > OFF_LOOP:
-        return await asyncio.to_thread(_page, answer.body, place, ids, now)
-    return _page(answer.body, place, ids, now)
+    return await read(answer, lambda body: _page(body, place, ids, now))
 
 
 def _may_expire(place: Position) -> bool:
@@ -132,22 +104,10 @@ def classify(answer: Answer, *, incremental: bool, now: datetime) -> Fetching | 
     if status in (401, 403):
         return Reauthorize(f"Todoist answered {status}: the access was revoked or has expired")
     if status == 429:
-        return RetryAfter("Todoist answered 429: too many calls", _retry_at(answer, now))
+        return RetryAfter("Todoist answered 429: too many calls", retry_at(answer, now, _retry_in_body(answer.body)))
     if 400 <= status < 500 and status != 408 and incremental:
         return Expired(f"Todoist answered {status} to a position it gave")
     return RetryAfter(f"Todoist answered {status}")
-
-
-async def _call(client: httpx.AsyncClient, access: Access, place: Position, deadline: float) -> Answer | RetryAfter:
-    """The exchange itself. An error is told by its type alone: its text may quote the request, token included."""
-    try:
-        async with asyncio.timeout(deadline), client.stream(**_request(access, place)) as response:
-            body = await _bounded(response)
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, TimeoutError, OSError) as error:
-        return RetryAfter(f"Todoist could not be asked: {type(error).__name__}")
-    if body is None:
-        return RetryAfter(f"Todoist's answer is larger than {MAX_BODY} bytes")
-    return Answer(response.status_code, response.headers, body)
 
 
 def _request(access: Access, place: Position) -> dict[str, Any]:
@@ -164,16 +124,6 @@ def _request(access: Access, place: Position) -> dict[str, Any]:
             form = {"sync_token": token, "resource_types": orjson.dumps(derive.RESOURCES).decode()}
             return {"method": "POST", "url": url, "headers": headers, "data": form}
     assert_never(place)
-
-
-async def _bounded(response: httpx.Response) -> bytes | None:
-    """The body, or None as soon as it is too large."""
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_BODY:
-            return None
-    return bytes(body)
 
 
 def _page(body: bytes, place: Position, ids: Ids, now: datetime) -> Page | RetryAfter:
@@ -249,44 +199,10 @@ def _is_array(value: object) -> bool:
     return isinstance(value, list | tuple)
 
 
-def _retry_at(answer: Answer, now: datetime) -> datetime | None:
-    """When a 429 lets us in again: `error_extra.retry_after` (documented), else the header (RFC 9110 §10.2.3)."""
-    seconds = _retry_in_body(answer.body)
-    if seconds is None:
-        seconds = _retry_in_header(answer.headers.get("retry-after", ""), now)
-    if seconds is None or not isfinite(seconds):
-        return None
-    return now + timedelta(seconds=min(max(seconds, 0.0), MAX_WAIT.total_seconds()))
-
-
 def _retry_in_body(body: bytes) -> float | None:
+    """`error_extra.retry_after`, which is documented."""
     try:
         seconds = orjson.loads(body)["error_extra"]["retry_after"]
     except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
         return None
     return float(seconds) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None
-
-
-def _retry_in_header(text: str, now: datetime) -> float | None:
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        at = parsedate_to_datetime(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now.timestamp()
-    except (ValueError, OverflowError, TypeError):
-        return None
-
-
-def _word(outcome: Page | Fetching) -> str:
-    match outcome:
-        case Page():
-            return "page"
-        case RetryAfter():
-            return "retry"
-        case Reauthorize():
-            return "reauthorize"
-        case Expired():
-            return "expired"
-        case Gone():
-            return "gone"
-    assert_never(outcome)

@@ -22,8 +22,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from processors.derive.ids import Ids
-from processors.providers import BY_NAME, PROVIDERS, Access
-from processors.providers.todoist import MAX_BODY, Answer, classify, fetch
+from processors.providers import READERS, Access, reader, roots, watcher
+from processors.providers.exchange import MAX_BODY, Answer
+from processors.providers.todoist import PRODUCT, classify, fetch, holds
 from processors.providers.todoist_position import (
     LOOK_AHEAD,
     LOOK_BACK,
@@ -78,7 +79,7 @@ class Todoist:
 
     async def fetch(self, position: str | None = "t0") -> Page | Fetching:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(self._app)) as client:
-            return await fetch(client, ACCESS, position, IDS, NOW)
+            return await fetch(client, ACCESS, PRODUCT, position, IDS, NOW)
 
 
 async def page(content: object, position: str | None = "t0") -> Page:
@@ -93,8 +94,19 @@ async def retry(content: object, position: str | None = "t0", status: int = 200,
     return outcome
 
 
-def test_every_provider_has_a_reader() -> None:
-    assert tuple(provider.NAME for provider in PROVIDERS) == tuple(BY_NAME) == NAMES
+def test_every_provider_has_a_reader_for_each_of_its_roots() -> None:
+    assert {one.PROVIDER for one in READERS} == set(NAMES)
+    for one in READERS:
+        assert set(one.ROOTS) <= set(roots(one.PROVIDER))
+        assert all(reader(one.PROVIDER, root) is one for root in one.ROOTS)
+    with pytest.raises(LookupError):
+        reader("todoist", "calendar/list")
+
+
+def test_one_cursor_reads_everything_and_is_announced_unasked() -> None:
+    assert roots("todoist") == (PRODUCT,)
+    assert holds("collection", "project/1") is None
+    assert watcher("todoist", PRODUCT) is None
 
 
 @pytest.mark.parametrize(("position", "sent"), [(None, "*"), ("t0", "t0")])
@@ -359,7 +371,7 @@ async def served(handler: Handler) -> AsyncIterator[Access]:
 
 async def fetched(access: Access, deadline: float = 5.0) -> Page | Fetching:
     async with httpx.AsyncClient(timeout=None) as client:  # noqa: S113 - the deadline under test is fetch's own
-        return await fetch(client, access, "t0", IDS, NOW, deadline=deadline)
+        return await fetch(client, access, PRODUCT, "t0", IDS, NOW, deadline=deadline)
 
 
 async def test_an_endless_answer_is_cut_off() -> None:
