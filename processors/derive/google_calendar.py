@@ -72,10 +72,14 @@ Part = TypeVar("Part", bound=GoogleObject)
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """The calendar that an event was read from: its id, and the zone of times that name none."""
+    """The calendar that an event was read from: its id, and the zone of times that name none.
+
+    `expanded`: it shows the occurrences of series and never the series themselves, so none is a part of one.
+    """
 
     id: str
     time_zone: str | None
+    expanded: bool = False
 
 
 def derive_calendar(value: object, ids: Ids) -> Observed | Rejected:
@@ -98,16 +102,14 @@ def derive_event(value: object, calendar: Calendar, ids: Ids) -> Observed | Reje
 
     def seen(uid: UUID, words: object) -> _Seen:
         head = EventHead.model_validate(value)  # not `words`: what is an id is never repaired
-        series = (
-            ids.item("calendar-event", f"{calendar.id}/{head.recurring_event_id}") if head.recurring_event_id else None
-        )
+        series = head.recurring_event_id and ids.item("calendar-event", f"{calendar.id}/{head.recurring_event_id}")
+        part_of = None if calendar.expanded else series or None
         if head.status != "cancelled":
-            return _Seen(_event(Event.model_validate(words), uid, series, calendar, ids).snapshot(), series)
-        if series is None:
+            return _Seen(_event(Event.model_validate(words), uid, series or None, calendar, ids).snapshot(), part_of)
+        if part_of is None:
             return _Seen(None)
-        return _Seen(
-            _removed(Removed.model_validate(words), series, calendar, ids).snapshot(), series, only_within=True
-        )
+        removed = _removed(Removed.model_validate(words), part_of, calendar, ids)
+        return _Seen(removed.snapshot(), part_of, only_within=True)
 
     return _derived("calendar-event", f"{calendar.id}/", value, ids, seen)
 

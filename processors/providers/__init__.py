@@ -110,4 +110,4 @@ def roots(provider: Provider) -> tuple[str, ...]:
 
 def watched(provider: Provider) -> tuple[str, ...]:
     """The products of a provider whose resources need a subscription each."""
-    return tuple(one.PRODUCT for one in WATCHERS if one.PROVIDER == provider)
+    return tuple(one.PRODUCT for one in WATCHERS if provider == one.PROVIDER)
