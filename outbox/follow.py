@@ -322,7 +322,7 @@ async def _add_items(pool: Pool, trail: Trail) -> None:
 
 
 async def _add_places(pool: Pool, trail: Trail) -> None:
-    """Where each change stands in the outbox and in its topic."""
+    """Where each change stands in the outbox and in its topic; and from here on, the order in which they were committed."""
     ids = [change["item_id"] for change in trail.changes]
     rows = await _rows(pool, PLACES, ids, [change["version"] for change in trail.changes])
     places = {(row["item_id"], row["version"]): row for row in rows}
@@ -332,6 +332,7 @@ async def _add_places(pool: Pool, trail: Trail) -> None:
             ("lane", "seq", "topic", "partition", "published_at", "offset", "head", "published", "relay")
         )
         change["state"] = _state(place)
+    trail.changes.sort(key=lambda change: (change["recorded_at"], change["seq"] or 0))
 
 
 def _state(place: Row | None) -> str:

@@ -140,10 +140,10 @@ def lines(told: dict[str, Any], now: datetime) -> Iterator[str]:
     yield from _trouble(told)
     for resource in told["resources"]:
         yield ""
-        yield from _resource(resource, now)
+        yield from _resource(told["provider"], resource, now)
 
 
-def _resource(row: dict[str, Any], now: datetime) -> Iterator[str]:
+def _resource(provider: Any, row: dict[str, Any], now: datetime) -> Iterator[str]:
     yield row["resource"] + (" (exists no more)" if row["closed"] else "")
     if row["closed"]:
         return
@@ -151,7 +151,7 @@ def _resource(row: dict[str, Any], now: datetime) -> Iterator[str]:
     if row["last_run_id"]:
         yield f"  last run    {_run(row, now)}"
     yield f"  next run    {_next(row, now)}"
-    yield f"  announced   {_announced(row, now)}"
+    yield f"  announced   {_announced(provider, row, now)}"
     yield from _trouble(row)
 
 
@@ -176,9 +176,15 @@ def _next(row: dict[str, Any], now: datetime) -> str:
     return due if row["due_at"] > now else f"due since {due}"
 
 
-def _announced(row: dict[str, Any], now: datetime) -> str:
+def _announced(provider: Any, row: dict[str, Any], now: datetime) -> str:
+    from processors.providers import watcher
+
     if row["subscription"] is None:
-        return "by the app's own webhook, or not at all"
+        return (
+            "no subscription yet"
+            if watcher(provider, row["resource"])
+            else "without a subscription: by the app's webhook"
+        )
     said = f"{row['subscription']}, subscription {row['subscription_id']}"
     if row["subscription"] == "active":
         said += (

@@ -95,7 +95,7 @@ def _accepted(delivery: Row) -> Iterator[Event]:
     more = [f"stands in {stands}{_there(delivery)}", *_groups(delivery)]
     match delivery["outcome"]:
         case "wanted":
-            resource = delivery["resource"] or "a resource that is gone"
+            resource = f"`{delivery['resource']}`" if delivery["resource"] else "a resource that is gone"
             more = [f"connection {delivery['connection_id']}", *more]
             yield Event(delivery["accepted_at"], f"accepted: {resource} is wanted", more)
         case "unmatched":
@@ -129,7 +129,7 @@ def _groups(thing: Row) -> Iterator[str]:
 
 
 def _run(run: Row) -> Iterator[Event]:
-    of = f" over {run['resource']}" if run["resource"] else ""
+    of = f" over `{run['resource']}`" if run["resource"] else ""
     more = [f"run {run['run_id']}", f"connection {run['connection_id']}"]
     if run["causation_id"] != str(run["run_id"]):
         more.append(f"caused by {run['causation_id']}")
@@ -152,7 +152,7 @@ def _waiting(cursor: Row, now: datetime) -> tuple[str, list[str]]:
     more = [f"connection {cursor['connection_id']}"]
     if cursor["last_error"]:
         more.append(f"attempt {cursor['attempts']} ended with: {cursor['last_error']}")
-    what = cursor["resource"]
+    what = f"`{cursor['resource']}`"
     if cursor["done"] >= cursor["wanted"]:
         return f"a run over {what} has seen it; its row is no longer kept", more
     if cursor["closed"]:

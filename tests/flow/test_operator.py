@@ -6,16 +6,13 @@ import os
 import re
 import signal
 import socket
-import sys
 import termios
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import orjson
 import pytest
 from click.testing import CliRunner
 
@@ -23,6 +20,7 @@ from deploy.lifeos import main
 from deploy.local import environment
 from tests.conftest import Stack, administer, fresh_prefix
 from tests.flow.books import read_all
+from tests.flow.command import BOUND_SECONDS, CLOSED, HIDDEN, NO_KAFKA, Said, json_lines, run, start, variables
 from tests.flow.expected import assert_same
 from tests.flow.people import Person, person
 from tests.flow.proxy import Proxy
@@ -32,18 +30,9 @@ from tests.flow.world import RING, TOKEN, World
 from tests.outbox.conditions import until
 
 CAPTURED: Final = Path(__file__).parents[1] / "captured" / "todoist" / "item_added"
-CLOSED: Final = "127.0.0.1:9"
-"""Nobody listens on the discard port."""
-BOUND_SECONDS: Final = 30.0
 QUICKLY: Final = 10.0
 """Within which a process ends that is told to."""
 
-NO_KAFKA: Final = (
-    rf"Kafka at {CLOSED} does not answer: Unable to bootstrap "
-    r"\(LIFEOS_KAFKA_SECURITY_PROTOCOL is PLAINTEXT: is that what it speaks\?\)"
-)
-
-HIDDEN: Final = "s3cr3t-of-ours"
 WHOLE: Final = {
     "LIFEOS_STATE_DIR": "/nonexistent",
     "LIFEOS_ENV": "development",
@@ -393,6 +382,9 @@ async def test_a_verb_without_its_server_says_which_in_a_line(ann: Person, silen
         (("tail", "changes.task"), CLOSED, NO_KAFKA),
         (("deliveries",), CLOSED, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
         (("deliveries",), silent, rf"PostgreSQL at {silent} does not answer: TimeoutError"),
+        (("deliveries", "show", "1"), CLOSED, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
+        (("connections", "list"), CLOSED, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
+        (("watches", "list"), CLOSED, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
         (connect, silent, rf"PostgreSQL at {silent} does not answer: TimeoutError"),
     ]
     ended = await asyncio.gather(*(run(at(address), *words) for words, address, _ in cases))
@@ -415,6 +407,8 @@ async def test_a_verb_without_its_server_says_which_in_a_line(ann: Person, silen
             "Invalid .*'--account': must not be empty",
         ),
         (("connections", "add", "todoist", "--account", "1", "--token", " "), "Invalid .*'--token': must not be empty"),
+        (("connections", "show", "someone"), "Invalid value for 'ID': 'someone' is not a valid UUID."),
+        (("watches", "--status", "gone"), "Invalid .*'--status': 'gone' is not one of .*"),
     ],
 )
 def test_what_can_never_be_had_is_refused_before_any_server_is_asked(words: tuple[str, ...], expected: str) -> None:
@@ -423,7 +417,19 @@ def test_what_can_never_be_had_is_refused_before_any_server_is_asked(words: tupl
     assert re.fullmatch(f"Error: {expected}", ended.stderr.splitlines()[-1])
 
 
-@pytest.mark.parametrize("words", [("migrate",), ("tail", "changes.task"), ("deliveries",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("migrate",),
+        ("tail", "changes.task"),
+        ("deliveries",),
+        ("deliveries", "show", "1"),
+        ("connections",),
+        ("connections", "show", str(UUID(int=1))),
+        ("watches",),
+        ("doctor",),
+    ],
+)
 async def test_a_verb_asks_after_the_stack_only_when_a_setting_is_not_there(words: tuple[str, ...]) -> None:
     unset, wrong = await asyncio.gather(
         run({"LIFEOS_STATE_DIR": "/nonexistent"}, *words), run(WHOLE | {"LIFEOS_ENV": "staging"}, *words)
@@ -500,49 +506,3 @@ async def says(process: Process, words: str) -> None:
         return words in process.said()
 
     await until(said, f"{process.role} says {words!r}")
-
-
-# The command ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a `lifeos` command ended."""
-
-    status: int
-    out: str
-    err: str
-
-
-def variables(world: World) -> dict[str, str]:
-    """What the environment of an operator of this world has. No local stack is near."""
-    return {**world.service.variables, "LIFEOS_STATE_DIR": "/nonexistent", "LIFEOS_OPS_LISTEN": "127.0.0.1:0"}
-
-
-async def start(given: dict[str, str], *words: str, out: int = asyncio.subprocess.PIPE) -> asyncio.subprocess.Process:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LIFEOS_")}
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "deploy.lifeos",
-        *words,
-        env=inherited | given,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=out,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def run(given: dict[str, str], *words: str) -> Said:
-    child = await start(given, *words)
-    try:
-        out, err = await asyncio.wait_for(child.communicate(), BOUND_SECONDS)
-    except TimeoutError:
-        child.kill()
-        raise AssertionError(f"{words} did not end") from None
-    assert child.returncode is not None
-    return Said(child.returncode, out.decode(), err.decode())
-
-
-def json_lines(said: Said) -> list[dict[str, Any]]:
-    return [orjson.loads(line) for line in said.out.splitlines()]
