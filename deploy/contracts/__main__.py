@@ -1,6 +1,5 @@
 """`python -m deploy.contracts`: what a developer does with the published contract."""
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -58,10 +57,10 @@ def _exit(wrong: list[str]) -> None:
 def record() -> None:
     """Take the examples anew from the topics of the running stack, then write."""
     from deploy.contracts import records
-    from deploy.local.environment import environment
-    from schemas.settings import KafkaSettings, load
+    from deploy.operator.ask import ask
+    from schemas.settings import KafkaSettings
 
-    for name in asyncio.run(records.record(load(KafkaSettings, environment()), files.EXAMPLES)):
+    for name in ask(KafkaSettings, lambda settings: records.record(settings, files.EXAMPLES)):
         click.echo(f"recorded {name}")
     files.write()
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from deploy.contracts import files
-from deploy.contracts.records import Example, read
+from deploy.contracts.records import Example, read, record
 from tests.conftest import Stack
 from tests.docs.contract import assert_published, breaches
 from tests.flow.world import ACCOUNT, world
@@ -17,7 +17,7 @@ from tests.flow.world import ACCOUNT, world
 (EXAMPLE,) = [example for example in read(files.EXAMPLES) if example.name == "task.updated"]
 
 
-async def test_every_record_of_a_running_world_is_what_is_published(
+async def test_every_record_of_a_running_world_is_what_is_published_and_can_be_an_example(
     stack: Stack, database: str, prefix: str, tmp_path: Path
 ) -> None:
     async with world(stack, database, prefix, tmp_path) as made:
@@ -27,10 +27,14 @@ async def test_every_record_of_a_running_world_is_what_is_published(
             await made.simulator.mix(ACCOUNT, 300, seed=seed)
             await made.settled()
         seen = await assert_published(stack.bootstrap, prefix)
+        names = await record(made.kafka, tmp_path / "examples")
     assert seen == {
         *((kind, action) for kind in ("task", "collection") for action in ("created", "updated", "deleted")),
         *(("sync", action) for action in ("created", "updated")),
     }
+    recorded = read(tmp_path / "examples")
+    assert [example.name for example in recorded] == names
+    assert {(example.name.split(".")[0], example.value["action"]) for example in recorded} == seen
 
 
 @dataclass
