@@ -109,8 +109,8 @@ def _run(
         click.echo(f"lifeos: {error}{unset if isinstance(error, NotSet) else ''}", err=True)
         sys.exit(2)
     configure_logging()
-    if isinstance(settings, OpsSettings) and settings.otlp_endpoint:
-        tracing.configure(f"lifeos-{click.get_current_context().info_name}", settings.otlp_endpoint)
+    if endpoint := getattr(settings, "otlp_endpoint", None):
+        tracing.configure(f"lifeos-{click.get_current_context().info_name}", endpoint)
     try:
         if not uvloop.run(_cut(main(settings))):
             sys.exit(interrupted)
