@@ -20,7 +20,7 @@ from ingress.provider import REASONS
 from ingress.providers import PROVIDERS
 from ingress.publish import CAUSES
 from outbox import cursors, kafka, lease, postgres, relay, retention
-from processors.providers import todoist
+from processors.providers import exchange, todoist
 from processors.providers.todoist_position import LOOK_BACK
 from schemas import topics
 from schemas.change import VALUES, Attributes, FoundBy, Value
@@ -197,9 +197,9 @@ def test_the_fail_over_budget_is_that_of_the_code() -> None:
         f"{postgres.STATEMENT_TIMEOUT_MS / 1000:g} s; {postgres.TRANSACTION_TIMEOUT_MS / 1000:g} s; 10 s"
     )
     assert bound("relay") == f"{relay.SEND_SECONDS:g} s; {relay.IDLE_SECONDS:g} s"
-    assert bound("a call to Todoist") == f"{todoist.DEADLINE:g} s"
+    assert bound("a call to Todoist") == f"{exchange.DEADLINE:g} s"
     assert bound("from the start of one run") == f"{cursors.SPACING.total_seconds():g} s"
-    longest, wait = cursors.LONGEST_BACKOFF.total_seconds() / 60, todoist.MAX_WAIT.total_seconds() / 3600
+    longest, wait = cursors.LONGEST_BACKOFF.total_seconds() / 60, exchange.MAX_WAIT.total_seconds() / 3600
     assert bound("back-off") == f"1 s, doubling, to {longest:g} min; {wait:g} h"
     assert bound("safety poll") == f"{todoist.SAFETY_POLL.total_seconds() / 3600:g} h ± 10 %"
     properties = (PROJECT / "deploy" / "local" / "server.properties").read_text("utf-8")
