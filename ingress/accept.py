@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final, Protocol
+from typing import Final, Never, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
-from ingress.provider import Provider, Reason, Refused, Reply, Request
+from ingress.provider import Provider, Reason, Refused, Reply, Request, Verify
 from ingress.publish import Cause, TooLarge, Unavailable
-from ingress.signatures import Keys
 from schemas.delivery import Delivery
 from schemas.telemetry import ACCEPTED, REFUSED, UNAVAILABLE
 
@@ -69,12 +68,12 @@ def _messages(
 
 
 class Accept:
-    """The route of one provider, as an ASGI application."""
+    """One webhook route, as an ASGI application. `verify` is the provider's own, with its keys."""
 
-    def __init__(self, provider: Provider, keys: Keys, publisher: Publisher, clock: Clock = utc_now) -> None:
+    def __init__(self, provider: Provider[Never], verify: Verify, publisher: Publisher, clock: Clock = utc_now) -> None:
         self._provider = provider
         self._spec = provider.SPEC
-        self._keys = keys
+        self._verify = verify
         self._publisher = publisher
         self._clock = clock
         self._wanted = self._spec.headers | {b"content-length", b"content-encoding"}
@@ -89,10 +88,10 @@ class Accept:
         try:
             challenged = await self._accept(scope, receive)
         except Refusal as refusal:
-            REFUSED.labels(self._spec.provider, refusal.reason).inc()
+            REFUSED.labels(self._spec.provider, self._spec.path, refusal.reason).inc()
             await self._refusals[refusal.status](send)
         except HungUp:
-            REFUSED.labels(self._spec.provider, "incomplete").inc()
+            REFUSED.labels(self._spec.provider, self._spec.path, "incomplete").inc()
         except Unavailable as error:
             await self._answer_unavailable(error.cause, send)
         except Exception as error:
@@ -106,7 +105,7 @@ class Accept:
         request = await self._read(scope, receive)
         if (challenged := self._provider.challenge(request)) is not None:
             return challenged
-        verified = self._provider.verify(request, self._keys)
+        verified = self._verify(request)
         if isinstance(verified, Refused):
             raise Refusal(self._spec.replies.refused, verified.reason)
         deliveries = self._provider.normalize(verified, self._clock(), os.urandom(10))
@@ -151,7 +150,7 @@ class Accept:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _answer_unavailable(self, cause: Cause, send: Send) -> None:
-        UNAVAILABLE.labels(self._spec.provider, cause).inc()
+        UNAVAILABLE.labels(self._spec.provider, self._spec.path, cause).inc()
         await self._unavailable(send)
 
     def _log_bug(self, error: Exception) -> None:
@@ -159,7 +158,11 @@ class Accept:
         now = time.monotonic()
         if now - self._bug_logged_at >= 1:
             self._bug_logged_at = now
-            log.error("a request failed in our own code", exc_info=error, extra={"provider": self._spec.provider})
+            log.error(
+                "a request failed in our own code",
+                exc_info=error,
+                extra={"provider": self._spec.provider, "path": self._spec.path},
+            )
 
 
 async def _answer(reply: Reply, send: Send) -> None:

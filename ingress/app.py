@@ -1,10 +1,10 @@
 """The public port: webhook routes by a dictionary, health by Starlette, and nothing else."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Final, assert_never
 
-from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -13,9 +13,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from ingress.accept import Accept, Clock, Publisher, utc_now
-from ingress.providers import PROVIDERS
+from ingress.provider import Path, Verify
+from ingress.providers import PROVIDERS, google, todoist
 from ingress.signatures import prepare
-from schemas.providers import Provider
 from schemas.settings import IngressSettings
 
 log = logging.getLogger(__name__)
@@ -57,13 +57,12 @@ async def _constant(_: Request, error: Exception) -> Response:
 
 
 def application(settings: IngressSettings, publisher: Publisher, clock: Clock = utc_now) -> App:
-    """The application with a route for every provider whose secret is set. Without a secret there is no route."""
-    webhooks = {}
+    """The application with every route whose secret is set. Without a secret there is no route."""
+    webhooks: dict[str, Accept] = {}
     for provider in PROVIDERS:
         spec = provider.SPEC
-        if secrets := _secrets(settings, spec.provider):
-            keys = prepare(secret.get_secret_value().encode("utf-8", "surrogateescape") for secret in secrets)
-            webhooks[spec.path] = Accept(provider, keys, publisher, clock)
+        if verify := _verify(spec.path, settings):
+            webhooks[spec.path] = Accept(provider, verify, publisher, clock)
         else:
             log.warning(
                 "no secret is set: there is no such route", extra={"provider": spec.provider, "path": spec.path}
@@ -71,9 +70,15 @@ def application(settings: IngressSettings, publisher: Publisher, clock: Clock = 
     return App(webhooks)
 
 
-def _secrets(settings: IngressSettings, provider: Provider) -> Sequence[SecretStr] | None:
-    match provider:
-        case "todoist":
-            return settings.todoist_client_secrets
+def _verify(path: Path, settings: IngressSettings) -> Verify | None:
+    """How requests to `path` are verified with the keys that are set; None where none are."""
+    match path:
+        case "/webhooks/google/channel":
+            ring = settings.channel_keys
+            return partial(google.verify, keys=ring) if ring else None
+        case "/webhooks/todoist":
+            secrets = settings.todoist_client_secrets or ()
+            keys = [secret.get_secret_value().encode("utf-8", "surrogateescape") for secret in secrets]
+            return partial(todoist.verify, keys=prepare(keys)) if keys else None
         case _:
-            assert_never(provider)
+            assert_never(path)

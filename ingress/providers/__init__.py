@@ -1,8 +1,8 @@
 """The providers at the door, one pure module each."""
 
-from typing import Final
+from typing import Final, Never
 
 from ingress.provider import Provider
-from ingress.providers import todoist
+from ingress.providers import google, todoist
 
-PROVIDERS: Final[tuple[Provider, ...]] = (todoist,)
+PROVIDERS: Final[tuple[Provider[Never], ...]] = (google, todoist)

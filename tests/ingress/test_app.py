@@ -3,8 +3,10 @@
 import ast
 import asyncio
 import logging
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,12 @@ import ingress
 from ingress import protocol
 from ingress.accept import Accept
 from ingress.app import application
-from ingress.provider import Refused, Replies, Reply, Request, Verified
-from ingress.providers import PROVIDERS, todoist
+from ingress.provider import Refused, Replies, Reply, Request, Spec, Verified
+from ingress.providers import PROVIDERS, google, todoist
 from ingress.publish import TooLarge, Unavailable
-from ingress.signatures import Keys, prepare
 from schemas.delivery import Delivery
 from schemas.settings import IngressSettings, load
+from tests.contract import test_google_channel
 from tests.contract.test_todoist import SECRET, V6_BODY, V6_SIGNATURE, sign
 from tests.ingress.http import Door, Response, Switch, post, serving
 
@@ -37,6 +39,12 @@ def settings(**more: str) -> IngressSettings:
             **more,
         },
     )
+
+
+EVERY_SECRET = {
+    "LIFEOS_CHANNEL_KEYS": f"1:{b64encode(test_google_channel.KEY).decode()}",
+    "LIFEOS_TODOIST_CLIENT_SECRETS": SECRET.decode(),
+}
 
 
 class Topic:
@@ -68,12 +76,15 @@ async def one_door() -> AsyncIterator[Door]:
 
 @pytest.fixture
 def door(one_door: Door, topic: Topic) -> Door:
-    switch.app = application(settings(LIFEOS_TODOIST_CLIENT_SECRETS=SECRET.decode()), topic)
+    switch.app = application(settings(**EVERY_SECRET), topic)
     return one_door
 
 
 def signed(body: bytes, *more: tuple[str, str]) -> bytes:
     return post("/webhooks/todoist", [("X-Todoist-Hmac-SHA256", sign(body)), *more], body)
+
+
+TODOIST = {"provider": "todoist", "path": "/webhooks/todoist"}
 
 
 def counted(name: str, **labels: str) -> float:
@@ -83,32 +94,66 @@ def counted(name: str, **labels: str) -> float:
 # The reply table.
 
 
-async def accepted(door: Door, _: Topic) -> Response:
-    return await door.exchange(signed(V6_BODY))
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sends to one route: what is let in, and a credential that is not."""
+
+    spec: Spec
+    credentials: Callable[[bytes], list[tuple[str, str | bytes]]]
+    forged: tuple[str, bytes]
+    nobodys: bytes
+
+    def request(self, body: bytes = b"") -> bytes:
+        return post(self.spec.path, self.credentials(body), body)
+
+    def forgery(self) -> bytes:
+        name, value = self.forged
+        return post(self.spec.path, [(n, value if n == name else v) for n, v in self.credentials(b"")])
 
 
-async def unavailable(door: Door, topic: Topic) -> Response:
+SENDERS = [
+    Sender(
+        google.SPEC,
+        lambda _: [("X-Goog-Channel-Token", test_google_channel.TOKEN), ("X-Goog-Channel-ID", test_google_channel.ID)],
+        ("X-Goog-Channel-Token", test_google_channel.TOKEN.swapcase()),
+        # No row needs to have this id: whose channel it is, is not the door's question.
+        nobodys=b"",
+    ),
+    Sender(
+        todoist.SPEC,
+        lambda body: [("X-Todoist-Hmac-SHA256", sign(body))],
+        ("X-Todoist-Hmac-SHA256", sign(b"else")),
+        nobodys=b'{"event_name":"item:added","user_id":"nobody we know"}',
+    ),
+]
+
+
+async def accepted(door: Door, _: Topic, sender: Sender) -> Response:
+    return await door.exchange(sender.request())
+
+
+async def unavailable(door: Door, topic: Topic, sender: Sender) -> Response:
     topic.failure = Unavailable("breaker_open")
-    return await door.exchange(signed(V6_BODY))
+    return await door.exchange(sender.request())
 
 
-async def refused(door: Door, _: Topic) -> Response:
-    return await door.exchange(post("/webhooks/todoist", [("X-Todoist-Hmac-SHA256", sign(b"else"))], V6_BODY))
+async def refused(door: Door, _: Topic, sender: Sender) -> Response:
+    return await door.exchange(sender.forgery())
 
 
-async def unknown_subject(door: Door, _: Topic) -> Response:
-    return await door.exchange(signed(b'{"event_name":"item:added","user_id":"nobody we know"}'))
+async def unknown_subject(door: Door, _: Topic, sender: Sender) -> Response:
+    return await door.exchange(sender.request(sender.nobodys))
 
 
-async def too_large(door: Door, _: Topic) -> Response:
-    return await door.exchange(signed(b"a" * (MIB + 1)))
+async def too_large(door: Door, _: Topic, sender: Sender) -> Response:
+    return await door.exchange(sender.request(b"a" * (sender.spec.max_body_bytes + 1)))
 
 
-async def malformed(door: Door, _: Topic) -> Response:
-    return await door.exchange(b"POST /webhooks/todoist HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+async def malformed(door: Door, _: Topic, sender: Sender) -> Response:
+    return await door.exchange(f"POST {sender.spec.path} HTTP/1.1\r\nContent-Length: 0\r\n\r\n".encode())
 
 
-CASES: dict[str, Callable[[Door, Topic], Awaitable[Response]]] = {
+CASES: dict[str, Callable[[Door, Topic, Sender], Awaitable[Response]]] = {
     "accepted": accepted,
     "unavailable": unavailable,
     "refused": refused,
@@ -118,17 +163,19 @@ CASES: dict[str, Callable[[Door, Topic], Awaitable[Response]]] = {
 }
 
 
-def test_every_column_of_the_reply_table_has_a_case() -> None:
+def test_every_cell_of_the_reply_table_has_a_case() -> None:
     assert list(CASES) == [column.name for column in fields(Replies)]
-    assert [provider.SPEC.provider for provider in PROVIDERS] == ["todoist"]
+    assert [sender.spec for sender in SENDERS] == [provider.SPEC for provider in PROVIDERS]
 
 
+@pytest.mark.parametrize("sender", SENDERS, ids=lambda sender: sender.spec.path)
 @pytest.mark.parametrize("column", CASES)
-async def test_the_reply_table(door: Door, topic: Topic, column: str) -> None:
-    response = await CASES[column](door, topic)
-    assert response.status == getattr(todoist.SPEC.replies, column)
+async def test_the_reply_table(door: Door, topic: Topic, column: str, sender: Sender) -> None:
+    response = await CASES[column](door, topic, sender)
+    assert response.status == getattr(sender.spec.replies, column)
     assert response.headers.get("retry-after") == ("5" if column == "unavailable" else None)
-    assert bool(topic.kept) == (column in ("accepted", "unknown_subject"))
+    kept = [delivery.provider for delivery in topic.kept]
+    assert kept == ([sender.spec.provider] if column in ("accepted", "unknown_subject") else [])
 
 
 async def test_accepted_is_exactly_200_with_nothing_in_it(door: Door, topic: Topic) -> None:
@@ -145,7 +192,7 @@ class Greeting:
     def challenge(self, request: Request) -> Reply | None:
         return Reply(200, request.body[::-1], b"text/plain; charset=utf-8") if request.body else None
 
-    def verify(self, _: Request, __: Keys) -> Verified | Refused:
+    def verify(self, _: Request, keys: None) -> Verified | Refused:
         return Refused("signature_wrong")
 
     def normalize(self, *_: object) -> Sequence[Delivery]:
@@ -153,7 +200,8 @@ class Greeting:
 
 
 async def test_a_handshake_is_answered_before_anything_is_verified(door: Door, topic: Topic) -> None:
-    switch.app = Accept(Greeting(), prepare([SECRET]), topic)
+    greeting = Greeting()
+    switch.app = Accept(greeting, partial(greeting.verify, keys=None), topic)
     response = await door.exchange(post("/webhooks/todoist", [], b"hello"))
     assert (response.status, response.body, response.headers["content-type"]) == (
         200,
@@ -202,12 +250,12 @@ async def test_a_slow_body_is_ended_and_nothing_published(
     door: Door, topic: Topic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "RECEIPT_SECONDS", 0.5)
-    before = counted("lifeos_requests_refused", provider="todoist", reason="incomplete")
+    before = counted("lifeos_requests_refused", **TODOIST, reason="incomplete")
     async with door.connect() as connection:
         await connection.send(signed(V6_BODY)[:-1])
         assert (await connection.respond()).status == 408
     assert topic.kept == []
-    assert counted("lifeos_requests_refused", provider="todoist", reason="incomplete") == before + 1
+    assert counted("lifeos_requests_refused", **TODOIST, reason="incomplete") == before + 1
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "gzip, identity", "x"])
@@ -253,10 +301,10 @@ async def test_a_header_that_is_not_one_signature_is_401(
 
 async def test_a_refused_request_leaves_no_line_in_the_log(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    before = counted("lifeos_requests_refused", provider="todoist", reason="signature_wrong")
+    before = counted("lifeos_requests_refused", **TODOIST, reason="signature_wrong")
     for _ in range(5):
         await door.exchange(post("/webhooks/todoist", [("X-Todoist-Hmac-SHA256", sign(b"else"))], V6_BODY))
-    assert counted("lifeos_requests_refused", provider="todoist", reason="signature_wrong") == before + 5
+    assert counted("lifeos_requests_refused", **TODOIST, reason="signature_wrong") == before + 5
     assert [record for record in caplog.records if not record.name.startswith("uvicorn")] == []
 
 
@@ -281,7 +329,7 @@ async def test_what_was_not_published_is_not_counted_as_accepted(door: Door, top
     topic.failure = Unavailable("deadline")
     await door.exchange(signed(V6_BODY))
     assert counted("lifeos_deliveries_accepted", provider="todoist", event="item:added") == before + 1
-    assert counted("lifeos_requests_unavailable", provider="todoist", reason="deadline") >= 1
+    assert counted("lifeos_requests_unavailable", **TODOIST, reason="deadline") >= 1
 
 
 # Routes.
@@ -301,9 +349,18 @@ async def test_nothing_else_is_here(door: Door, path: str) -> None:
 
 async def test_without_a_secret_there_is_no_route(topic: Topic, caplog: pytest.LogCaptureFixture) -> None:
     async with serving(application(settings(), topic)) as door:
-        assert (await door.exchange(signed(V6_BODY))).status == 404
-    (line,) = [record for record in caplog.records if record.name == "ingress.app"]
-    assert (line.provider, line.path) == ("todoist", "/webhooks/todoist")  # type: ignore[attr-defined]
+        for sender in SENDERS:
+            assert (await door.exchange(sender.request())).status == 404
+    said = [vars(record) for record in caplog.records if record.name == "ingress.app"]
+    specs = [sender.spec for sender in SENDERS]
+    assert [(line["provider"], line["path"]) for line in said] == [(spec.provider, spec.path) for spec in specs]
+
+
+@pytest.mark.parametrize("set_", EVERY_SECRET)
+async def test_each_route_needs_its_own_secret_only(topic: Topic, set_: str) -> None:
+    async with serving(application(settings(**{set_: EVERY_SECRET[set_]}), topic)) as door:
+        statuses = [(await door.exchange(sender.request())).status for sender in SENDERS]
+    assert statuses == [200 if name == set_ else 404 for name in EVERY_SECRET]
 
 
 async def test_any_of_several_secrets_is_tried(topic: Topic) -> None:
