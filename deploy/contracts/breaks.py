@@ -115,22 +115,27 @@ def _resolved(document: Schema, node: Schema) -> Schema:
 
 
 class _Comparison:
-    """Of two documents, node by node. A pair that is being compared already is not entered again: schemas may be cyclic."""
+    """Of two documents, node by node. A pair of references that is being compared is not entered again: they may be cyclic."""
 
     def __init__(self, released: Schema, present: Schema) -> None:
         self._released = released
         self._present = present
         self._entered: set[tuple[str, str]] = set()
 
-    def breaks(self, where: str, was: Schema, now: Schema) -> Iterator[str]:
-        pair = (str(was.get("$ref", id(was))), str(now.get("$ref", id(now))))
+    def breaks(self, where: str, was: Schema, now: Schema) -> list[str]:
+        if "$ref" not in was or "$ref" not in now:
+            return self._breaks(where, was, now)
+        pair = (was["$ref"], now["$ref"])
         if pair in self._entered:
-            return
+            return []
         self._entered.add(pair)
+        found = self._breaks(where, was, now)
+        self._entered.remove(pair)
+        return found
+
+    def _breaks(self, where: str, was: Schema, now: Schema) -> list[str]:
         was, now = _resolved(self._released, was), _resolved(self._present, now)
-        yield from (f"{where}: {what}" for what in _here(was, now))
-        yield from self._below(where, was, now)
-        self._entered.discard(pair)
+        return [*(f"{where}: {what}" for what in _here(was, now)), *self._below(where, was, now)]
 
     def _below(self, where: str, was: Schema, now: Schema) -> Iterator[str]:
         for name, inner in was.get("properties", {}).items():
@@ -161,7 +166,7 @@ class _Comparison:
             if old is None:
                 continue
             for number, one in enumerate(new if new is not None else [now]):
-                if all(any(True for _ in self.breaks(where, other, one)) for other in old):
+                if all(self.breaks(where, other, one) for other in old):
                     yield f"{where}: may be something else now (alternative {number + 1})"
 
 

@@ -33,6 +33,7 @@ def released() -> Any:
                         "parts": {"type": "array", "items": {"$ref": "#/$defs/Note"}},
                         "sources": {"type": "array", "items": {"$ref": "#/$defs/Link"}},
                         "links": {"type": "object", "patternProperties": {"^[a-z]+$": {"$ref": "#/$defs/Link"}}},
+                        "place": {"anyOf": [{"$ref": "#/$defs/Link"}, {"type": "null"}]},
                         "due": {"anyOf": [{"type": "string", "format": "date"}, {"type": "integer"}]},
                     },
                     "required": ["@type", "title"],
@@ -176,9 +177,13 @@ BREAKS: list[tuple[str, Change, list[str]]] = [
     ("a least is lower", lambda c: fields(c)["size"].update(minimum=-1), ["note.item.size: minimum is looser"]),
     ("a most is gone", lambda c: fields(c)["title"].pop("maxLength"), ["note.item.title: maxLength is looser"]),
     (
-        "a property of something in a list and a map is gone",
+        "a property is gone of what is in a list, in a map or an alternative",
         lambda c: c["note.schema.json"]["$defs"]["Link"].update(properties={}),
-        ["note.item.sources[].href: is gone", "note.item.links{}.href: is gone"],
+        [
+            "note.item.sources[].href: is gone",
+            "note.item.links{}.href: is gone",
+            "note.item.place: may be something else now (alternative 1)",
+        ],
     ),
     (
         "names in a map are others",
@@ -199,6 +204,14 @@ BREAKS: list[tuple[str, Change, list[str]]] = [
         "one more alternative",
         lambda c: fields(c)["due"]["anyOf"].append({"type": "boolean"}),
         ["note.item.due: may be something else now (alternative 3)"],
+    ),
+    (
+        "an alternative is not what it was",
+        lambda c: (
+            fields(c)["place"].update(anyOf=[{"$ref": "#/$defs/Place"}])
+            or c["note.schema.json"]["$defs"].update(Place={"type": "object", "properties": {}})
+        ),
+        ["note.item.place: may be something else now (alternative 1)"],
     ),
     ("a schema is gone", lambda c: c.pop("note.schema.json"), ["note.schema.json: the schema is gone"]),
     ("a header is gone", lambda c: c["headers.schema.json"]["properties"].clear(), ["headers.ce_id: is gone"]),
