@@ -1,11 +1,18 @@
 """Captured exchanges: a folder with `headers.json` and the exact bytes of `body`, or a file that is a body alone."""
 
 import json
+import re
 import uuid
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from deploy.simulators.todoist.pushes import headers
+from schemas.identity import channel_token, lane
+from schemas.settings import KeyRing
+
+GOOGLE_DEMO: Final = "113774264463038321964"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,27 @@ def signed_by_todoist(captured: Captured, secret: str) -> Captured:
     known = {name.lower(): value for name, value in captured.headers.items()}
     delivery_id = known.get("x-todoist-delivery-id") or str(uuid.uuid4())
     fresh = headers(secret, captured.body, delivery_id)
+    replaced = {name.lower() for name in fresh}
+    kept = {name: value for name, value in captured.headers.items() if name.lower() not in replaced}
+    return Captured(kept | fresh, captured.body)
+
+
+def derived_for_google(captured: Captured, keys: KeyRing, channel: uuid.UUID | None) -> Captured:
+    """The same push with a token of our keys, for this channel or else the one that it names. Raises ValueError.
+
+    The lane is the one in the token it came with, or else that of the demo account.
+    """
+    known = {name.lower(): value for name, value in captured.headers.items()}
+    if channel is None:
+        if "x-goog-channel-id" not in known:
+            raise ValueError("it names no X-Goog-Channel-ID: give --channel")
+        channel = uuid.UUID(known["x-goog-channel-id"])
+    token = known.get("x-goog-channel-token", "")
+    on = urlsafe_b64decode(token + "=")[1] if re.fullmatch("[A-Za-z0-9_-]{67}", token) else lane("google", GOOGLE_DEMO)
+    fresh = {
+        "X-Goog-Channel-ID": str(channel),
+        "X-Goog-Channel-Token": channel_token(keys, "google", on, channel),
+    }
     replaced = {name.lower() for name in fresh}
     kept = {name: value for name, value in captured.headers.items() if name.lower() not in replaced}
     return Captured(kept | fresh, captured.body)

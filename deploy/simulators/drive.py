@@ -12,11 +12,12 @@ class Trouble(Exception):
 
 
 class Remote:
-    """A running simulator at `url`. Every method raises `Trouble`. Use as a context manager."""
+    """The simulator of `provider` that runs at `url`. Every method raises `Trouble`. Use as a context manager."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, provider: str) -> None:
         self._client = httpx.Client(base_url=url, timeout=60.0)
         self._url = url
+        self._provider = provider
 
     def __enter__(self) -> Self:
         return self
@@ -30,16 +31,6 @@ class Remote:
     def create_account(self, account: str, token: str) -> None:
         self._call("POST", "/simulator/accounts", {"account": account, "token": token})
 
-    def mutate(self, account: str, type_: str, args: dict[str, Any]) -> dict[str, Any]:
-        """The entity that the command made or changed."""
-        commands = [{"type": type_, "args": args}]
-        result = self._call("POST", f"/simulator/mutate/{account}", {"commands": commands})["results"][0]
-        if "error" in result:
-            error = result["error"]
-            details = ", ".join(f"{name}: {value}" for name, value in error["error_extra"].items())
-            raise Trouble(error["error"] + (f" ({details})" if details else ""))
-        return dict(result["entity"])
-
     def mix(self, account: str, changes: int, seed: int | None) -> dict[str, Any]:
         return dict(self._call("POST", f"/simulator/mix/{account}", {"changes": changes, "seed": seed}))
 
@@ -49,9 +40,6 @@ class Remote:
 
     def storm(self, id_: str) -> dict[str, Any]:
         return dict(self._call("GET", f"/simulator/storms/{id_}"))
-
-    def expire(self, account: str) -> None:
-        self._call("POST", f"/simulator/expire/{account}")
 
     def faults(self) -> dict[str, Any]:
         return dict(self._call("GET", "/simulator/faults"))
@@ -67,8 +55,8 @@ class Remote:
             answer = self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise Trouble(
-                f"no Todoist simulator answers at {self._url} ({why(error)}): "
-                "start one with `lifeos up` or `lifeos simulate todoist serve`, or set LIFEOS_TODOIST_URL"
+                f"no {self._provider} simulator answers at {self._url} ({why(error)}): start one with `lifeos up` or "
+                f"`lifeos simulate {self._provider.lower()} serve`, or set LIFEOS_{self._provider.upper()}_URL"
             ) from None
         if answer.is_error:
             raise Trouble(_reason(answer))

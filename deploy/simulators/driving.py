@@ -1,9 +1,10 @@
 """What every verb that drives a running simulator shares."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import click
 
@@ -13,32 +14,38 @@ if TYPE_CHECKING:
     from deploy.simulators.drive import Remote
 
 P = ParamSpec("P")
+R = TypeVar("R", bound="Remote")
 
 
-def driving(command: Callable[Concatenate["Remote", str, bool, P], None]) -> Callable[P, None]:
-    """Give a verb the running simulator, `--account` and `--json`, and turn trouble into one line."""
+@dataclass(frozen=True)
+class Driven(Generic[R]):
+    """One provider's simulator as its verbs know it."""
 
-    @click.option("--account", default="2671355", show_default=True, help="Whose.")
-    @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-    @wraps(command)
-    def verb(*args: P.args, **kwargs: P.kwargs) -> None:
-        from deploy.simulators.drive import Remote, Trouble
+    account: str
+    """Whose, where nobody says: the demo's."""
+    remote: Callable[[Mapping[str, str]], R]
+    """The one that runs where this environment says. Raises `BadSettings`."""
+    parts: str
+    """What its books have."""
 
-        account, as_json = str(kwargs.pop("account")), bool(kwargs.pop("as_json"))
-        try:
-            with Remote(_url()) as remote:
-                command(remote, account, as_json, *args, **kwargs)
-        except Trouble as trouble:
-            raise Failure(str(trouble)) from None
+    def __call__(self, command: Callable[Concatenate[R, str, bool, P], None]) -> Callable[P, None]:
+        """Give a verb the running simulator, `--account` and `--json`, and turn trouble into one line."""
 
-    return verb
+        @click.option("--account", default=self.account, show_default=True, help="Whose.")
+        @click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
+        @wraps(command)
+        def verb(*args: P.args, **kwargs: P.kwargs) -> None:
+            from deploy.local.environment import environment
+            from deploy.simulators.drive import Trouble
 
+            account, as_json = str(kwargs.pop("account")), bool(kwargs.pop("as_json"))
+            try:
+                with loaded(lambda: self.remote(environment())) as remote:
+                    command(remote, account, as_json, *args, **kwargs)
+            except Trouble as trouble:
+                raise Failure(str(trouble)) from None
 
-def _url() -> str:
-    from deploy.local.environment import environment
-    from deploy.simulators.settings import drive_settings
-
-    return loaded(lambda: drive_settings(environment())).todoist_url
+        return verb
 
 
 def show_json(value: Any) -> None:

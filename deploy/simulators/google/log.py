@@ -17,7 +17,7 @@ from deploy.simulators.google.refused import Refused, invalid, sync_token_expire
 Entity = dict[str, Any]
 """One JSON object of the API. Never mutated once it is held: a change replaces it."""
 
-TOMBSTONES: Final = 5000
+TOMBSTONES: Final = 2000
 """Deleted entries that are remembered; sync tokens older than what is forgotten have expired."""
 
 LIVES: Final = 100

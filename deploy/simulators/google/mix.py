@@ -55,7 +55,7 @@ def add_series(world: World, account: str, calendar: Calendar, dice: Random) -> 
 
 
 def edit(world: World, account: str, calendar: Calendar, dice: Random) -> bool:
-    events = [event for event in _present(calendar) if not event.get("recurrence")]
+    events = [event for event in present(calendar) if not event.get("recurrence")]
     if not events:
         return False
     event = dice.choice(events)
@@ -100,6 +100,15 @@ def remove_occurrence(world: World, account: str, calendar: Calendar, dice: Rand
     return True
 
 
+def restore_occurrence(world: World, account: str, calendar: Calendar, dice: Random) -> bool:
+    """A removed occurrence comes back."""
+    removed = [entry.value for entry in calendar.log.living() if entry.value["status"] == "cancelled"]
+    if not removed:
+        return False
+    world.patch(account, calendar.id, dice.choice(removed)["id"], {"status": "confirmed"})
+    return True
+
+
 def split(world: World, account: str, calendar: Calendar, dice: Random) -> bool:
     """This and following: the series ends before an occurrence, and a new one begins there."""
     series = _series(calendar, dice)
@@ -121,7 +130,7 @@ def split(world: World, account: str, calendar: Calendar, dice: Random) -> bool:
 
 
 def move(world: World, account: str, calendar: Calendar, dice: Random) -> bool:
-    events = [event for event in _present(calendar) if "recurringEventId" not in event]
+    events = [event for event in present(calendar) if "recurringEventId" not in event]
     others = [other for other in _writable(world, account) if other is not calendar]
     if not events or not others:
         return False
@@ -130,7 +139,7 @@ def move(world: World, account: str, calendar: Calendar, dice: Random) -> bool:
 
 
 def delete(world: World, account: str, calendar: Calendar, dice: Random) -> bool:
-    events = [event for event in _present(calendar) if not event.get("recurrence")]
+    events = [event for event in present(calendar) if not event.get("recurrence")]
     if not events:
         return False
     world.delete(account, calendar.id, dice.choice(events)["id"])
@@ -175,6 +184,7 @@ WEIGHTS: Final[dict[Step, int]] = {
     edit_series: 5,
     edit_occurrence: 12,
     remove_occurrence: 6,
+    restore_occurrence: 2,
     split: 4,
     move: 6,
     delete: 8,
@@ -192,12 +202,13 @@ def _writable(world: World, account: str) -> list[Calendar]:
     return [calendar for calendar in listed if calendar.roles.get(account) in ("owner", "writer")]
 
 
-def _present(calendar: Calendar) -> list[Entity]:
+def present(calendar: Calendar) -> list[Entity]:
+    """What is there and not cancelled."""
     return [entry.value for entry in calendar.log.living() if entry.value["status"] != "cancelled"]
 
 
 def _series(calendar: Calendar, dice: Random) -> Entity | None:
-    found = [event for event in _present(calendar) if event.get("recurrence")]
+    found = [event for event in present(calendar) if event.get("recurrence")]
     return dice.choice(found) if found else None
 
 
