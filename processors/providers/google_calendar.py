@@ -72,6 +72,7 @@ OURS: Final = frozenset(
 
 NOT_PUSHED: Final = "pushNotSupportedForRequestedResource"
 TAKEN: Final = "channelIdNotUnique"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REASONS: Final = LIMITS | REFUSALS | OURS | {NOT_PUSHED, TAKEN}
 
 
@@ -128,7 +129,7 @@ async def watch(
     body = {"id": str(channel.id), "type": "web_hook", "token": channel.token, "address": channel.address}
     url = f"{access.base_url}{_path(resource)}/watch"
     answer = await ask(client, _post(access, url, body), CALLED, deadline)
-    return counted(PROVIDER, answer if isinstance(answer, RetryAfter) else _watching(answer, resource, now))
+    return counted(PROVIDER, answer if isinstance(answer, RetryAfter) else await _watching(answer, resource, now))
 
 
 async def stop(
@@ -260,7 +261,7 @@ def _wrong_page(page: object, place: Position) -> str | None:
 # Channels -------------------------------------------------------------------------------------------------------------
 
 
-def _watching(answer: Answer, resource: str, now: datetime) -> Watching:
+async def _watching(answer: Answer, resource: str, now: datetime) -> Watching:
     if answer.status >= 400:
         reasons = _reasons(answer)
         if TAKEN in reasons:
@@ -269,7 +270,7 @@ def _watching(answer: Answer, resource: str, now: datetime) -> Watching:
             return Unwatchable(f"{CALLED} announces nothing of this calendar")
     match classify(answer, resource, positioned=False, now=now):
         case None:
-            return _watched(answer.body, now)
+            return await read(answer, lambda body: _watched(body, now))
         case Expired(why):  # only a position expires
             return RetryAfter(why)
         case refused:
@@ -288,16 +289,17 @@ def _watched(body: bytes, now: datetime) -> Watched | RetryAfter:
 
 
 def _expires_at(milliseconds: object, now: datetime) -> datetime:
-    """Milliseconds since the epoch, as text or as a number. One that is no such time is taken for the shortest known."""
+    """Milliseconds since the epoch, as text or as a number. What is no such time is taken for the usual length of life."""
+    text = str(milliseconds)
     try:
-        return datetime.fromtimestamp(int(str(milliseconds)) / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
+        return _EPOCH + timedelta(milliseconds=int(text)) if text.isascii() and text.isdigit() else now + LIFE
+    except (ValueError, OverflowError):
         return now + LIFE
 
 
 def _stopped(answer: Answer) -> RetryAfter | Reauthorize | None:
     if answer.status in (200, 204, 404):
         return None
-    if answer.status == 401:
-        return Reauthorize(f"{CALLED} answered 401")
-    return RetryAfter(f"{CALLED} answered {answer.status}")
+    why = f"{CALLED} answered {answer.status}"
+    refused = answer.status == 401 or (answer.status == 403 and _reasons(answer) & REFUSALS)
+    return Reauthorize(why) if refused else RetryAfter(why)
