@@ -17,11 +17,12 @@ from deploy.local.screen import Screen
 @click.command()
 @click.option("--detach", is_flag=True, help="Return once everything is ready; `lifeos down` stops it.")
 def up(detach: bool) -> None:
-    """Start the whole stack on this machine: PostgreSQL, Kafka, the processes, a simulated Todoist account.
+    """Start the whole stack on this machine: PostgreSQL, Kafka, the processes, simulated Todoist and Google accounts.
 
     What is missing is fetched first. Everything lives below .lifeos (LIFEOS_STATE_DIR moves it) and stays there
     between starts. LIFEOS_DATABASE_URL and LIFEOS_KAFKA_BOOTSTRAP name servers to use instead of our own;
-    LIFEOS_POSTGRES_PORT, LIFEOS_KAFKA_PORT, LIFEOS_INGRESS_LISTEN and LIFEOS_SIMULATOR_LISTEN fix addresses.
+    LIFEOS_POSTGRES_PORT, LIFEOS_KAFKA_PORT, LIFEOS_INGRESS_LISTEN, LIFEOS_TODOIST_SIMULATOR_LISTEN and
+    LIFEOS_GOOGLE_SIMULATOR_LISTEN fix addresses.
 
     Exit status: 0 stopped as asked, 1 something keeps it from running, 2 it runs
     already, or a setting is wrong.

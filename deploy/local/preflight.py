@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from deploy.local import servers
 from deploy.local.process import Refused
-from deploy.simulators.settings import SimulatorSettings
+from deploy.simulators.settings import GoogleSimulatorSettings, TodoistSimulatorSettings
 from schemas.settings import (
     BadSettings,
     ConnectSettings,
@@ -22,7 +22,8 @@ from schemas.settings import (
 LATER = {
     "LIFEOS_ENV": "development",
     "LIFEOS_INGRESS_LISTEN": "127.0.0.1:1",
-    "LIFEOS_SIMULATOR_LISTEN": "127.0.0.1:1",
+    "LIFEOS_TODOIST_SIMULATOR_LISTEN": "127.0.0.1:1",
+    "LIFEOS_GOOGLE_SIMULATOR_LISTEN": "127.0.0.1:1",
     "LIFEOS_KAFKA_BOOTSTRAP": "127.0.0.1:1",
     "LIFEOS_DATABASE_URL": "postgresql://postgres@127.0.0.1:1/lifeos",
     "LIFEOS_VAULT_KEYS": "1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
@@ -37,14 +38,19 @@ def check(variables: Mapping[str, str]) -> None:
     supposed = {**variables, **later, "LIFEOS_OPS_LISTEN": "127.0.0.1:1"}
     try:
         ingress = load(IngressSettings, supposed)
-        simulator = load(SimulatorSettings, supposed)
+        todoist = load(TodoistSimulatorSettings, supposed)
+        google = load(GoogleSimulatorSettings, supposed)
         for model in (ProcessorsSettings, RelaySettings, MigrateSettings, ConnectSettings):
             load(model, supposed)
     except BadSettings as error:
         raise Refused(str(error)) from None
     for name in ("LIFEOS_POSTGRES_PORT", "LIFEOS_KAFKA_PORT"):
         servers.number(name, variables)
-    for name, address in (("LIFEOS_INGRESS_LISTEN", ingress.listen), ("LIFEOS_SIMULATOR_LISTEN", simulator.listen)):
+    for name, address in (
+        ("LIFEOS_INGRESS_LISTEN", ingress.listen),
+        ("LIFEOS_TODOIST_SIMULATOR_LISTEN", todoist.listen),
+        ("LIFEOS_GOOGLE_SIMULATOR_LISTEN", google.listen),
+    ):
         if name not in later:
             can_listen(name, address)
 

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.markup import escape
 
+from deploy.local.simulated import SIMULATED
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
@@ -77,7 +79,7 @@ class Screen:
         self.console.print(escape(text), soft_wrap=True)
 
     def ready(self, variables: Mapping[str, str], state: Path, *, detached: bool) -> None:
-        """What runs where, and three things to try."""
+        """What runs where, and what to try."""
         self.console.print()
         self.console.print("[bold]LifeOS Integrations is running[/bold]")
         self._rows(places(variables, state), 10)
@@ -94,9 +96,12 @@ class Screen:
 
 def places(variables: Mapping[str, str], state: Path) -> list[tuple[str, str]]:
     """What runs where."""
-    rows = [("webhooks", f"http://{variables['LIFEOS_INGRESS_LISTEN']}/webhooks/todoist")]
-    if "LIFEOS_SIMULATOR_LISTEN" in variables:
-        rows.append(("Todoist", f"{variables['LIFEOS_TODOIST_URL']}  (simulated, account 2671355)"))
+    rows = [("webhooks", f"http://{variables['LIFEOS_INGRESS_LISTEN']}/webhooks/…")]
+    rows += [
+        (one.title, f"{variables[one.url]}  (simulated, account {one.account})")
+        for one in SIMULATED
+        if one.listen in variables
+    ]
     rows.append(("Kafka", variables.get("LIFEOS_KAFKA_BOOTSTRAP", "as LIFEOS_KAFKA_BOOTSTRAP_FILE says")))
     rows.append(("PostgreSQL", without_password(variables.get("LIFEOS_DATABASE_URL", ""))))
     rows.append(("data, logs", f"{state}, {state / 'log'}"))
@@ -104,15 +109,15 @@ def places(variables: Mapping[str, str], state: Path) -> list[tuple[str, str]]:
 
 
 def suggestions(variables: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Three things to try, each a line to copy."""
+    """Things to try, each a line to copy."""
     kafka = variables.get("LIFEOS_KAFKA_BOOTSTRAP", "$LIFEOS_KAFKA_BOOTSTRAP")
+    topic = f"{variables.get('LIFEOS_TOPIC_PREFIX', '')}changes.task"
     return [
         ("see each change of a task as it is published", f"{program()} tail changes.task"),
-        ("change something at the provider", f'{program()} simulate todoist create "Buy milk"'),
-        (
-            "subscribe with any Kafka client",
-            f"kcat -C -b {kafka} -t {variables.get('LIFEOS_TOPIC_PREFIX', '')}changes.task -o end",
-        ),
+        ("change something at a provider", f'{program()} simulate todoist create "Buy milk"'),
+        ("the same for a calendar", f"{program()} tail changes.calendar-event"),
+        ("", f'{program()} simulate google create "Choir" --every week'),
+        ("subscribe with any Kafka client", f"kcat -C -b {kafka} -t {topic} -o end"),
     ]
 
 

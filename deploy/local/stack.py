@@ -18,12 +18,11 @@ from deploy.local.postgres import PostgreSQL
 from deploy.local.process import Child, Refused, StackError
 from deploy.local.screen import Screen
 from deploy.local.servers import Servers, given
+from deploy.local.simulated import SIMULATED
 from deploy.local.supervisor import Kept, keep, lifeos, once, stop_all, until_signal
 
 DATABASE = "lifeos"
-DEMO = ("connections", "add", "todoist", "--account", "2671355", "--token", "demo")
 PROCESSES = {"ingress": ("ingress",), "processors": ("processors",), "relay": ("relay",)}
-SIMULATOR = ("simulate", "todoist", "serve", "--demo")
 READY_WITHIN = 60.0
 # What belongs to one process or one call, and would mislead another.
 PRIVATE = {"LIFEOS_STATE_DIR", "LIFEOS_OPS_LISTEN", "LIFEOS_PYTHON"}
@@ -101,18 +100,19 @@ async def run(state: Path, screen: Screen, variables: Mapping[str, str], running
     async with asyncio.TaskGroup() as keepers, httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
         for server in list(running):
             keepers.create_task(keep(server, screen.say))
-        # The simulator last: what it pushes before the door is open it would only have to push again.
+        # The simulators last: what they push before the door is open they would only have to push again.
         for name in ("relay", "processors", "ingress"):
             await begin(children[name], running)
             keepers.create_task(keep(children[name], screen.say))
         for name in ("relay", "processors", "ingress"):
             await answering(name, ops[name], client, screen)
-        if simulator := children.get("simulator"):
-            await begin(simulator, running)
-            keepers.create_task(keep(simulator, screen.say))
-            await answering("simulator", ops["simulator"], client, screen)
-            screen.step("Connecting the demo account")
-            await once(lifeos("connections", DEMO, state / "log", settings))
+        for simulated in SIMULATED:
+            if simulator := children.get(simulated.name):
+                await begin(simulator, running)
+                keepers.create_task(keep(simulator, screen.say))
+                await answering(simulated.name, ops[simulated.name], client, screen)
+                screen.step(f"Connecting the demo account of {simulated.title}")
+                await once(lifeos("connections", simulated.connecting, state / "log", settings))
         (state / "ready").write_text(str(os.getpid()), "utf-8")
         screen.ready(settings, state, detached=False)
         await watch(ops, client, screen)
@@ -137,41 +137,43 @@ def names(ours: Servers) -> list[str]:
 
 def settings(state: Path, ours: Servers, variables: Mapping[str, str]) -> dict[str, str]:
     """The LIFEOS_ variables of every process: what is given, else this stack's own."""
-    chosen = ports.choose(state / "ports", ["INGRESS", "SIMULATOR"])
+    chosen = ports.choose(state / "ports", ["INGRESS", *(one.port for one in SIMULATED)])
     own = {"LIFEOS_ENV": "development", "LIFEOS_INGRESS_LISTEN": f"127.0.0.1:{chosen['INGRESS']}"}
     if ours.postgres:
         own["LIFEOS_DATABASE_URL"] = ours.postgres.dsn(DATABASE)
     if ours.kafka:
         own["LIFEOS_KAFKA_BOOTSTRAP"] = ours.kafka.bootstrap
-    if not given("LIFEOS_TODOIST_URL", variables):
-        own["LIFEOS_SIMULATOR_LISTEN"] = f"127.0.0.1:{chosen['SIMULATOR']}"
+    for one in SIMULATED:
+        if not given(one.url, variables):
+            own[one.listen] = f"127.0.0.1:{chosen[one.port]}"
     made = secrets.development(state / "secrets.env")
     own |= {name: value for name, value in made.items() if not given(name, variables)}
     own |= {name: value for name, value in variables.items() if name.startswith("LIFEOS_") and value}
     own.setdefault("LIFEOS_PUBLIC_URL", f"http://{own['LIFEOS_INGRESS_LISTEN']}")
-    if "LIFEOS_SIMULATOR_LISTEN" in own:
-        own.setdefault("LIFEOS_TODOIST_URL", f"http://{own['LIFEOS_SIMULATOR_LISTEN']}")
+    for one in SIMULATED:
+        if one.listen in own:
+            own.setdefault(one.url, f"http://{own[one.listen]}")
     return own
 
 
 def processes(state: Path, settings: Mapping[str, str]) -> dict[str, Child]:
-    """The processes by name, each with an ops address of its own; the simulator answers on its public one."""
+    """The processes by name, each with an ops address of its own; simulators answer on their public ones."""
     chosen = ports.choose(state / "ports", [f"OPS_{name.upper()}" for name in PROCESSES])
     children = {}
     for name, verb in PROCESSES.items():
         ops = {"LIFEOS_OPS_LISTEN": f"127.0.0.1:{chosen[f'OPS_{name.upper()}']}"}
         children[name] = lifeos(name, verb, state / "log", {**settings, **ops})
-    if "LIFEOS_SIMULATOR_LISTEN" in settings:
-        children["simulator"] = lifeos(
-            "simulator", (*SIMULATOR, "--state", str(state / "simulator.json")), state / "log", settings
-        )
+    for one in SIMULATED:
+        if one.listen in settings:
+            children[one.name] = lifeos(one.name, one.serving(state), state / "log", settings)
     return children
 
 
 def ops_address(child: Child) -> str:
     """Where a process says whether it is ready."""
     assert child.variables is not None
-    return child.variables["LIFEOS_SIMULATOR_LISTEN" if child.name == "simulator" else "LIFEOS_OPS_LISTEN"]
+    listens = {one.name: one.listen for one in SIMULATED}
+    return child.variables[listens.get(child.name, "LIFEOS_OPS_LISTEN")]
 
 
 async def begin(child: Child, running: list[Kept]) -> None:

@@ -55,7 +55,9 @@ async def test_up_in_the_background_is_found_by_other_verbs_until_down(variables
     [
         ("LIFEOS_VAULT_KEYS", "1:short"),
         ("LIFEOS_SAFETY_POLL_SECONDS", "often"),
-        ("LIFEOS_SIMULATOR_LISTEN", "here"),
+        ("LIFEOS_TODOIST_SIMULATOR_LISTEN", "here"),
+        ("LIFEOS_GOOGLE_SIMULATOR_LISTEN", "there"),
+        ("LIFEOS_CHANNEL_KEYS", "none"),
         ("LIFEOS_INGRESS_LISTEN", "192.0.2.1:80"),
         ("LIFEOS_KAFKA_PORT", "kafka"),
         ("LIFEOS_STATE_DIR", "/etc/passwd"),
@@ -70,7 +72,10 @@ async def test_what_is_wrong_is_named_on_one_line_before_anything_starts(
     assert not (tmp_path / "state" / "postgres").exists()
 
 
-@pytest.mark.parametrize("name", ["LIFEOS_INGRESS_LISTEN", "LIFEOS_SIMULATOR_LISTEN"])
+LISTENING = ["LIFEOS_INGRESS_LISTEN", "LIFEOS_TODOIST_SIMULATOR_LISTEN", "LIFEOS_GOOGLE_SIMULATOR_LISTEN"]
+
+
+@pytest.mark.parametrize("name", LISTENING)
 async def test_an_address_that_is_taken_is_named_at_once(tmp_path: Path, name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
