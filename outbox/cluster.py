@@ -121,6 +121,8 @@ async def _record_at(client: AIOKafkaConsumer, place: Place) -> ConsumerRecord[A
 
 async def bounds(settings: KafkaSettings, partitions: Collection[Partition]) -> dict[Partition, Bounds]:
     """From where to where these partitions reach. Raises `KafkaError` for one that does not exist."""
+    if not partitions:
+        return {}
     asked = [TopicPartition(*partition) for partition in sorted(partitions)]
     client = AIOKafkaConsumer(**options(settings), enable_auto_commit=False)
     await started(client.start, client.stop)
@@ -186,6 +188,8 @@ def _configs(answers: Sequence[Any]) -> dict[str, dict[str, str]]:
 
 
 async def _stop(client: AIOKafkaConsumer) -> None:
+    # A client whose own task has not begun yet would end the task that stops it, with a cancellation that nobody asked for.
+    await asyncio.sleep(0)
     try:
         async with asyncio.timeout(STOP_SECONDS):
             await client.stop()

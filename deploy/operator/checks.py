@@ -34,7 +34,7 @@ from schemas.settings import (
 )
 
 Status = Literal["ok", "warn", "bad", "unknown"]
-"""`unknown`: what it asks does not answer, which a check of its own says."""
+"""`unknown`: what it asks does not answer or is not there, which a check of its own says."""
 
 CLOCK_WARN, CLOCK_BAD = 1.0, 30.0
 """Seconds. Versions follow the database's clock, token and subscription expiries ours."""
@@ -326,6 +326,8 @@ async def partitions(ward: Ward) -> Finding:
     """Whether every partition of deliveries has somebody who handles it, and is handled."""
     found = await cluster.described(ward.kafka, ward.webhooks)
     every = [(topic.name, number) for topic in found.values() for number in range(topic.partitions)]
+    if not every:
+        return Finding("unknown", "there are no topics of deliveries")
     before = await _handled(ward, every)
     if outside_of := [f"{_named(p)} at {at}" for p, (at, b) in before.items() if not b.first <= at <= b.end]:
         return bad(
