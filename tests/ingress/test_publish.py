@@ -341,7 +341,7 @@ async def test_a_refused_batch_costs_its_producer_and_no_more(
     name = topics.webhooks("todoist", settings.topic_prefix)
     await admin.create_topics([NewTopic(name, 6, 1, topic_configs={"max.message.bytes": "10000"})])
     await admin.close()
-    publisher = Publisher(settings)
+    publisher = Publisher(settings, ["todoist"])
     await publisher.start()
     await publisher.publish([delivery(1)])
     with pytest.raises(Unavailable) as refused:
