@@ -112,10 +112,11 @@ def _rule(text: str, zone: tzinfo | None) -> RecurrenceRule:
 def _check(parts: Mapping[str, list[Any]], text: str, zone: tzinfo | None) -> None:
     """What RFC 5545 §3.3.10 demands of a rule as a whole. The parser keeps the last of two parts of a name."""
     written = [part for part in text.split(";") if part]
-    frequency = parts.get("FREQ", ["", ""])
-    below_a_day = not _BELOW_A_DAY.isdisjoint(parts) or str(frequency[0]) in ("HOURLY", "MINUTELY", "SECONDLY")
+    frequency = [str(one) for one in parts.get("FREQ", ())]
+    below_a_day = not _BELOW_A_DAY.isdisjoint(parts) or not {"HOURLY", "MINUTELY", "SECONDLY"}.isdisjoint(frequency)
     if (
-        len(written) != len(parts)
+        len(frequency) != 1
+        or len(written) != len(parts)
         or not _PARTS.issuperset(parts)
         or any(len(values) > MAX_VALUES or (name in _SINGLE and len(values) != 1) for name, values in parts.items())
         or ("COUNT" in parts and "UNTIL" in parts)
@@ -135,7 +136,7 @@ def _numbers(name: str, values: Sequence[Any]) -> list[int]:
 
 def _day(day: Any, frequency: str) -> NDay:
     nth: int | None = day.relative
-    if nth is not None and (frequency not in ("MONTHLY", "YEARLY") or not 1 <= abs(nth) <= 53):
+    if len(day) > len("MO") and (frequency not in ("MONTHLY", "YEARLY") or not nth or abs(nth) > 53):
         raise _Unheld
     return NDay.model_validate({"day": str(day.weekday).lower(), "nth_of_period": nth})
 
