@@ -66,5 +66,5 @@ def span(seconds: float) -> str:
     """A length of time in its largest unit."""
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
-            return f"{int(seconds // length)} {unit}"
-    return f"{int(seconds)} s"
+            return f"{round(seconds / length)} {unit}"
+    return f"{round(seconds)} s"

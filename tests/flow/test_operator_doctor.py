@@ -197,8 +197,8 @@ async def test_what_stands_wrong_in_a_table(
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ("'active', now() + interval '3 h', now()", "1 expire soon, the first in 2 h"),
-        ("'active', now() + interval '2 d', now() - interval '30 d'", "1 expire soon, the first in 47 h"),
+        ("'active', now() + interval '3 h', now()", "1 expire soon, the first in 3 h"),
+        ("'active', now() + interval '2 d', now() - interval '30 d'", "1 expire soon, the first in 48 h"),
         ("'active', now() - interval '1 s', now()", "1 expired: their resources are only read from time to time"),
         ("'pending', null, now() - interval '6 min'", "1 could not be made for 5 min"),
         ("'failed', null, now()", "1 failed"),
