@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import pytest
@@ -12,7 +12,7 @@ from deploy.contracts import asyncapi, files, published
 from deploy.contracts.records import Example, read
 from deploy.local.environment import PROJECT
 from schemas import topics
-from schemas.change import VALUES
+from schemas.change import VALUES, Action
 from schemas.item import Task, _Item
 from schemas.providers import KINDS
 
@@ -174,10 +174,14 @@ def test_an_example_is_valid_by_the_asyncapi_document_and_shown_in_it(example: E
     assert not Draft7Validator({**headers, "components": made["components"]}).is_valid(example.headers)
 
 
-def test_there_is_an_example_of_what_may_happen_to_an_item() -> None:
+def test_there_is_an_example_of_everything_that_may_happen_to_an_item_of_any_kind() -> None:
     shown = {(kind_of(example), example.value["action"]) for example in EXAMPLES}
-    told = {(kind, action) for kind in ("task", "collection") for action in ("created", "updated", "deleted")}
-    assert shown >= told | {("sync", "created"), ("sync", "updated")}
+    assert shown == {(kind, action) for kind in KINDS for action in get_args(Action)}
+
+
+@pytest.mark.parametrize("sort", ["single", "series", "exception", "excluded"])
+def test_there_is_an_example_of_every_sort_of_event(sort: str) -> None:
+    assert f"calendar-event.{sort}.created" in [example.name for example in EXAMPLES]
 
 
 @pytest.mark.parametrize(
