@@ -115,7 +115,11 @@ class Service:
         self._logs = logs
         self._taken: set[int] = set()
         self.address = self._address()
-        self.variables = {**variables, "LIFEOS_INGRESS_LISTEN": self.address}
+        self.variables = {
+            **variables,
+            "LIFEOS_INGRESS_LISTEN": self.address,
+            "LIFEOS_PUBLIC_URL": f"http://{self.address}",
+        }
         self.ingress, self.processors, self.relay = (self.another(role) for role in ROLES)
 
     @property

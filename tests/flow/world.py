@@ -1,4 +1,4 @@
-"""A whole world for one test: a simulated provider with its books, the real processes, a subscriber's books."""
+"""A whole world for one test: simulated providers with their books, the real processes, a subscriber's books."""
 
 import asyncio
 from base64 import b64encode
@@ -10,14 +10,18 @@ from uuid import UUID
 
 import asyncpg
 
+from deploy.simulators.google import server as google_server
+from deploy.simulators.google.simulator import Simulator as Google
 from deploy.simulators.todoist.server import running
 from deploy.simulators.todoist.simulator import Simulator
 from outbox import connections
-from outbox.kafka import create_topics
+from outbox.kafka import Reader, create_topics
 from outbox.postgres import pool
 from outbox.vault import Vault
 from processors.providers import roots, watched
+from schemas.providers import PROVIDERS, Provider
 from schemas.settings import KafkaSettings, KeyRing, load
+from schemas.topics import webhooks
 from tests.conftest import Stack
 from tests.flow.books import Subscriber, subscribe
 from tests.flow.service import Service
@@ -26,12 +30,16 @@ ACCOUNT = "2671355"
 TOKEN = "demo"
 SECRET = "a-client-secret"
 RING = "1:" + b64encode(bytes(32)).decode()
+CHANNEL_RING = "7:" + b64encode(bytes(range(32))).decode()
+"""Whose first key makes the tokens of channels."""
 
 IDLE = """
 select (select count(*) from sync_cursors where (wanted > done or position is null or full_run is not null)
             and due_at < 'infinity' or leased_until > now())
      + (select count(*) from webhook_subscriptions where status in ('pending', 'stopping'))
      + (select count(*) from outbox_lanes where head > published)"""
+UNSETTLED = "select * from sync_cursors where wanted > done or position is null or leased_until > now() limit 20"
+UNMADE = "select * from webhook_subscriptions where status in ('pending', 'stopping') limit 20"
 BEHIND = "select lane, head - published from outbox_lanes where head > published"
 HANDLED = "select topic, partition, next_offset from consumer_offsets"
 
@@ -39,11 +47,15 @@ HANDLED = "select topic, partition, next_offset from consumer_offsets"
 class World:
     """What a test sees of everything."""
 
-    def __init__(self, stack: Stack, database: str, prefix: str, simulator: Simulator, service: Service) -> None:
+    def __init__(
+        self, stack: Stack, database: str, prefix: str, simulator: Simulator, google: Google, service: Service
+    ) -> None:
+        """`simulator` is Todoist's."""
         self.stack = stack
         self.database = database
         self.prefix = prefix
         self.simulator = simulator
+        self.google = google
         self.service = service
 
     async def connect(
@@ -53,18 +65,33 @@ class World:
         tenant: UUID = connections.DEMO_TENANT,
         profile: UUID = connections.DEMO_PROFILE,
     ) -> UUID:
-        """An account at the provider, connected, or connected again; its connection's id."""
+        """An account at Todoist, connected, or connected again; its connection's id."""
         if account not in (holding.account.user_id for holding in self.simulator.accounts()):
             self.simulator.create(account, token)
+        return await self._add("todoist", account, token, tenant, profile)
+
+    async def connect_google(
+        self,
+        account: str,
+        token: str,
+        tenant: UUID = connections.DEMO_TENANT,
+        profile: UUID = connections.DEMO_PROFILE,
+    ) -> UUID:
+        """An account at Google, connected, or connected again; its connection's id."""
+        if account not in (holding.account for holding in self.google.accounts()):
+            self.google.create(account, token)
+        return await self._add("google", account, token, tenant, profile)
+
+    async def _add(self, provider: Provider, account: str, token: str, tenant: UUID, profile: UUID) -> UUID:
         async with pool(self.database, "test", size=1) as db:
             return await connections.add(
                 db,
                 Vault(KeyRing.parse(RING)),
-                provider="todoist",
+                provider=provider,
                 account=account,
                 token=token,
-                resources=roots("todoist"),
-                watched=watched("todoist"),
+                resources=roots(provider),
+                watched=watched(provider),
                 tenant_id=tenant,
                 profile_id=profile,
             )
@@ -86,8 +113,12 @@ class World:
             await db.close()
 
     async def settled(self, within: float = 60.0) -> None:
-        """Every push is out, accepted deliveries are handled, cursors are read to their end, lanes are published."""
+        """Every push is out, accepted deliveries are handled, cursors are read to their end, lanes are published.
+
+        So are the pushes that come of it: a channel that is made announces itself.
+        """
         await self.simulator.quiesce(within)
+        await self.google.quiesce(within)
         try:
             async with asyncio.timeout(within):
                 while not await self._idle():
@@ -96,10 +127,14 @@ class World:
             raise AssertionError(f"did not settle: {await self.state()}") from None
 
     async def _idle(self) -> bool:
+        """Asked twice: a delivery that is handled in between makes its cursor wanted."""
         try:
-            return await self.unhandled() == 0 and (await self.ask(IDLE))[0][0] == 0
+            return await self._nothing_is_due() and await self.unhandled() == 0 and await self._nothing_is_due()
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
+
+    async def _nothing_is_due(self) -> bool:
+        return self.simulator.pending == self.google.pending == 0 and (await self.ask(IDLE))[0][0] == 0
 
     async def unhandled(self) -> int:
         """Deliveries in Kafka that have no receipt yet, by offsets."""
@@ -108,10 +143,11 @@ class World:
         return sum(end - handled.get(partition, 0) for partition, end in ends.items())
 
     async def _ends(self) -> dict[tuple[str, int], int]:
-        from outbox.kafka import Reader
-
-        async with Reader(self.kafka, f"{self.prefix}webhooks.todoist", from_beginning=True) as reader:
-            return await reader.ends()
+        ends: dict[tuple[str, int], int] = {}
+        for provider in PROVIDERS:
+            async with Reader(self.kafka, webhooks(provider, self.prefix), from_beginning=True) as reader:
+                ends |= await reader.ends()
+        return ends
 
     @property
     def kafka(self) -> KafkaSettings:
@@ -125,7 +161,9 @@ class World:
         processes = (self.service.ingress, self.service.processors, self.service.relay)
         return {
             "unhandled": await self.unhandled(),
-            "cursors": [dict(row) for row in await self.ask("select * from sync_cursors")],
+            "cursors": [dict(row) for row in await self.ask(UNSETTLED)],
+            "subscriptions": [dict(row) for row in await self.ask(UNMADE)],
+            "pushes": (self.simulator.pending, self.google.pending),
             "behind": [tuple(row) for row in await self.ask(BEHIND)],
             "logs": {process.role: process.said()[-1500:] for process in processes},
         }
@@ -138,11 +176,14 @@ class World:
 
 @asynccontextmanager
 async def world(stack: Stack, database: str, prefix: str, logs: Path, **more: str) -> AsyncIterator[World]:
-    """The simulator and its pushes, topics, and processes that are not started yet; everything ends with the test.
+    """Both simulators and their pushes, topics, and processes that are not started yet; everything ends with the test.
 
     `more` are further variables of the processes.
     """
-    async with running(Simulator(client_secret=SECRET, seed=7, redelivery_delay=0.5)) as simulator:
+    async with (
+        running(Simulator(client_secret=SECRET, seed=7, redelivery_delay=0.5)) as simulator,
+        google_server.running(Google(seed=7)) as google,
+    ):
         service = Service(
             {
                 "LIFEOS_ENV": "development",
@@ -152,13 +193,15 @@ async def world(stack: Stack, database: str, prefix: str, logs: Path, **more: st
                 "LIFEOS_VAULT_KEYS": RING,
                 "LIFEOS_TODOIST_CLIENT_SECRETS": f"an-older-secret,{SECRET}",
                 "LIFEOS_TODOIST_URL": simulator.url,
+                "LIFEOS_GOOGLE_URL": google.url,
+                "LIFEOS_CHANNEL_KEYS": CHANNEL_RING,
                 **more,
             },
             logs,
         )
         await create_topics(load(KafkaSettings, service.variables))
         simulator.webhook_url = service.webhook_url
-        made = World(stack, database, prefix, simulator, service)
+        made = World(stack, database, prefix, simulator, google, service)
         try:
             yield made
         finally:
