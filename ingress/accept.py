@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final, Never, Protocol
@@ -12,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from ingress.provider import Provider, Reason, Refused, Reply, Request, Verify
 from ingress.publish import Cause, TooLarge, Unavailable
+from schemas import tracing
 from schemas.delivery import Delivery
 from schemas.telemetry import ACCEPTED, REFUSED, UNAVAILABLE
 
@@ -109,10 +111,14 @@ class Accept:
         if isinstance(verified, Refused):
             raise Refusal(self._spec.replies.refused, verified.reason)
         deliveries = self._provider.normalize(verified, self._clock(), os.urandom(10))
-        try:
-            await self._publisher.publish(deliveries)
-        except TooLarge:
-            raise Refusal(self._spec.replies.too_large, "too_large") from None
+        # What is not shown to be authentic leaves no trace, or anybody could fill the store of them.
+        with tracing.span("request", provider=self._spec.provider, path=self._spec.path) as trace:
+            if trace is not None:
+                deliveries = [replace(delivery, trace=trace) for delivery in deliveries]
+            try:
+                await self._publisher.publish(deliveries)
+            except TooLarge:
+                raise Refusal(self._spec.replies.too_large, "too_large") from None
         for delivery in deliveries:
             ACCEPTED.labels(self._spec.provider, delivery.event).inc()
         return None
