@@ -10,41 +10,31 @@ import pytest
 
 from deploy.contracts import files
 from deploy.contracts.records import Example, read, record
-from deploy.simulators.google.server import running as running_google
-from deploy.simulators.google.simulator import Simulator as Google
-from outbox import connections
-from outbox.postgres import pool
-from outbox.vault import Vault
-from processors.providers import roots, watched
 from schemas.change import Action
 from schemas.providers import KINDS
-from schemas.settings import KeyRing
 from tests.conftest import Stack
 from tests.docs.contract import assert_published, breaches
-from tests.flow.world import ACCOUNT, RING, World, world
+from tests.flow.world import ACCOUNT, world
 
+DIARY = "113774264463038321964"
 (EXAMPLE,) = [example for example in read(files.EXAMPLES) if example.name == "task.updated"]
 
 
 async def test_every_record_of_a_running_world_is_what_is_published_and_can_be_an_example(
     stack: Stack, database: str, prefix: str, tmp_path: Path
 ) -> None:
-    async with (
-        running_google(Google(seed=7)) as google,
-        world(stack, database, prefix, tmp_path, LIFEOS_GOOGLE_URL=google.url) as made,
-    ):
+    async with world(stack, database, prefix, tmp_path) as made:
         await made.connect()
-        google.create(DIARY, "a-token")
-        await connect_calendars(database)
+        await made.connect_google(DIARY, "a-token")
         await made.service.start()
         for seed in (11, 12, 13):  # what is read at once is told once, as it then is
             await made.simulator.mix(ACCOUNT, 200, seed=seed)
-            await google.mix(DIARY, 200, seed=seed)
-            await look(made)
-        choir = google.add_calendar(DIARY, "Choir")
-        await look(made)
-        google.delete_calendar(DIARY, choir)
-        await look(made)
+            await made.google.mix(DIARY, 200, seed=seed)
+            await made.settled()
+        choir = made.google.add_calendar(DIARY, "Choir")
+        await made.settled()
+        made.google.delete_calendar(DIARY, choir)
+        await made.settled()
         seen = await assert_published(stack.bootstrap, prefix)
         names = await record(made.kafka, tmp_path / "examples")
     assert seen == {(kind, action) for kind in KINDS for action in get_args(Action)}
@@ -53,29 +43,6 @@ async def test_every_record_of_a_running_world_is_what_is_published_and_can_be_a
     assert {(example.name.split(".")[0], example.value["action"]) for example in recorded} == seen
     sorts = {f"calendar-event.{sort}.created" for sort in ("single", "series", "exception", "excluded")}
     assert sorts <= set(names)
-
-
-DIARY = "113774264463038321964"
-LOOK = "update sync_cursors set wanted = wanted + 1, due_at = now() returning 1"
-
-
-async def look(made: World) -> None:
-    """Everything is read and published as it now is, whether anybody announced it or not."""
-    await made.ask(LOOK)
-    await made.settled()
-
-
-async def connect_calendars(database: str) -> None:
-    async with pool(database, "test", size=1) as db:
-        await connections.add(
-            db,
-            Vault(KeyRing.parse(RING)),
-            provider="google",
-            account=DIARY,
-            token="a-token",
-            resources=roots("google"),
-            watched=watched("google"),
-        )
 
 
 @dataclass
