@@ -50,9 +50,10 @@ CALENDARS_ASKED: Final = {"maxResults": "250", "showHidden": "true"}
 EVENTS_ASKED: Final = {"maxResults": "250", "singleEvents": "false"}
 """The same with every sync token, as Google demands.
 
-2,500 might be asked for. A page is a transaction, and has to fit `exchange.MAX_BODY` whatever it holds: at 250, events of
-256 KiB each do; larger ones are rejected anyway. `showDeleted` stays away: without it, the cancelled occurrences of living
-series are shown in full reads, too, and with a sync token everything that was deleted is.
+2,500 might be asked for. A page is held in memory whole and has to fit `exchange.MAX_BODY` whatever it holds, or it could
+never be read: at 250, events of 256 KiB each do, and larger ones are rejected anyway. What a page of thousands would save
+in calls, a restart in the middle of a long read would lose. `showDeleted` stays away: without it, the cancelled
+occurrences of living series are shown in full reads, too, and with a sync token everything that was deleted is.
 """
 
 FREE_BUSY: Final = "freeBusyReader"

@@ -1,11 +1,6 @@
 """One call gives a page, or an outcome that says who must act; nothing the network or the provider does raises."""
 
-import asyncio
-import gzip
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -23,8 +18,7 @@ from starlette.routing import Route
 
 from processors.derive.ids import Ids
 from processors.providers import READERS, Access, reader, roots, watcher
-from processors.providers.exchange import MAX_BODY, Answer
-from processors.providers.todoist import PRODUCT, classify, fetch, holds
+from processors.providers.todoist import PRODUCT, fetch, holds
 from processors.providers.todoist_position import (
     LOOK_AHEAD,
     LOOK_BACK,
@@ -40,6 +34,7 @@ from processors.providers.todoist_position import (
 from schemas.outcome import Expired, Fetching, Reauthorize, RetryAfter
 from schemas.plan import Page
 from schemas.providers import PROVIDERS as NAMES
+from tests.processors.loopback import served, trickle
 
 NOW = datetime(2026, 5, 5, 12, 0, tzinfo=UTC)
 IDS = Ids(UUID(int=2), "todoist", "2671355")
@@ -322,116 +317,26 @@ LIMITED = {"error_tag": "LIMITS_REACHED", "error_extra": {"retry_after": 7}}
         (LIMITED, "", 7),
         (LIMITED, "90", 7),
         (b"slow down", "90", 90),
-        (b"slow down", format_datetime(NOW + timedelta(seconds=30), usegmt=True), 30),
         ({"error_extra": {"retry_after": 1e300}}, "", 3600),
         ({"error_extra": {"retry_after": -5}}, "", 0),
         ({"error_extra": {"retry_after": True}}, "3", 3),
+        ({"error_extra": {"retry_after": "7"}}, "3", 3),
         ({"error_extra": None}, "3", 3),
         ([1], "3", 3),
-        (b"", "9" * 5000, None),
-        (b"", "²", None),
-        (b"", "soon", None),
         (b"", "", None),
     ],
 )
-def test_a_limit_says_when_to_come_back(body: object, header: str, seconds: int | None) -> None:
-    content = body if isinstance(body, bytes) else orjson.dumps(body)
-    answer = httpx.Response(429, headers=[(b"retry-after", header.encode())])
-    outcome = classify_429(content, answer.headers)
+async def test_a_limit_says_when_to_come_back(body: object, header: str, seconds: int | None) -> None:
+    outcome = await retry(body, status=429, retry_after=header)
     assert outcome.at == (None if seconds is None else NOW + timedelta(seconds=seconds))
 
 
-def classify_429(body: bytes, headers: httpx.Headers) -> RetryAfter:
-    outcome = classify(Answer(429, headers, body), incremental=True, now=NOW)
-    assert isinstance(outcome, RetryAfter)
-    return outcome
-
-
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[Access]:
-    """A server on loopback that speaks as badly as `handler` likes."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await reader.readuntil(b"\r\n\r\n")
-            await handler(reader, writer)
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    async with server:
-        host, port = server.sockets[0].getsockname()
-        yield Access(f"http://{host}:{port}", "secret-token")
-
-
-async def fetched(access: Access, deadline: float = 5.0) -> Page | Fetching:
-    async with httpx.AsyncClient(timeout=None) as client:  # noqa: S113 - the deadline under test is fetch's own
-        return await fetch(client, access, PRODUCT, "t0", IDS, NOW, deadline=deadline)
-
-
-async def test_an_endless_answer_is_cut_off() -> None:
-    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        while True:
-            writer.write(b" " * (1 << 20))
-            await writer.drain()
-
-    async with served(endless) as access:
-        assert await fetched(access, 20) == RetryAfter(f"Todoist's answer is larger than {MAX_BODY} bytes")
-
-
-async def test_an_answer_that_unpacks_without_end_is_cut_off() -> None:
-    bomb = gzip.compress(b" " * (MAX_BODY + 1))
-    outcome = await retry(bomb, content_encoding="gzip")
-    assert "larger than" in outcome.why
-
-
-async def test_an_answer_that_trickles_is_given_up_at_the_deadline() -> None:
-    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n{")
-        await reader.read()
-
-    async with served(trickle) as access:
-        assert await fetched(access, 0.05) == RetryAfter("Todoist could not be asked: TimeoutError")
-
-
-@pytest.mark.parametrize("sent", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", b"SSH-2.0-x\r\n"])
-async def test_a_broken_connection_is_left_to_the_back_off(sent: bytes) -> None:
-    async def breaks(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(sent)
-
-    async with served(breaks) as access:
-        outcome = await fetched(access)
-    assert isinstance(outcome, RetryAfter)
-    assert outcome.why.startswith("Todoist could not be asked: ")
-    assert outcome.at is None
-
-
-async def test_an_answer_that_cannot_be_unpacked_is_left_to_the_back_off() -> None:
-    outcome = await retry(b"no gzip", content_encoding="gzip")
-    assert outcome.why == "Todoist could not be asked: DecodingError"
-
-
-@pytest.mark.parametrize(
-    "access",
-    [
-        Access("http://127.0.0.1:1", "secret-token"),
-        Access("http://[", "secret-token"),
-        Access("http://127.0.0.1:port", "secret-token"),
-        Access("todoist", "secret-token"),
-        Access("http://127.0.0.1:1", "secret\ntoken"),
-        Access("http://127.0.0.1:1", "secret-tökén"),
-    ],
-)
-async def test_what_cannot_be_asked_is_tried_again_and_no_error_quotes_the_token(access: Access) -> None:
-    outcome = await fetched(access)
-    assert isinstance(outcome, RetryAfter)
-    assert "secret" not in outcome.why + repr(access)
+async def test_a_call_ends_at_its_deadline_and_quotes_nothing() -> None:
+    async with served(trickle) as base_url, httpx.AsyncClient() as client:
+        access = Access(base_url, "secret-token")
+        outcome = await fetch(client, access, PRODUCT, "t0", IDS, NOW, deadline=0.05)
+    assert outcome == RetryAfter("Todoist could not be asked: TimeoutError")
+    assert "secret" not in repr(access)
 
 
 @pytest.mark.parametrize(("status", "outcome"), [(200, "page"), (503, "retry"), (401, "reauthorize"), (400, "expired")])
