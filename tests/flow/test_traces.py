@@ -1,15 +1,26 @@
 """One trace from the request at the door to the record on the change topic, and nothing at all where none is asked for."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import httpx
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
+from deploy.simulators.server import listening
 from deploy.simulators.todoist.server import running
 from deploy.simulators.todoist.simulator import Simulator
 from ingress.app import application
@@ -27,10 +38,11 @@ from schemas.settings import IngressSettings, KafkaSettings, KeyRing, load
 from tests.conftest import Stack
 from tests.contract.test_todoist import sign
 from tests.flow.books import read_all
-from tests.flow.world import RING, SECRET
+from tests.flow.world import RING, SECRET, world
 from tests.outbox.conditions import until
 
 ACCOUNT = "2671355"
+STOPPED_SECONDS: Final = 20.0
 FORGED = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
 
 
@@ -178,6 +190,75 @@ async def test_without_an_endpoint_no_record_names_a_trace(stack: Stack, databas
         assert not {"traceparent", "ce_traceparent"} & set(headers)
     (receipt,) = await _rows(database, "select trace from receipts")
     assert receipt["trace"] is None
+
+
+class Collector:
+    """An OpenTelemetry collector, as far as processes need one: it takes spans over OTLP/HTTP and keeps them."""
+
+    def __init__(self) -> None:
+        self.taken: list[ExportTraceServiceRequest] = []
+
+    async def take(self, request: Request) -> Response:
+        self.taken.append(ExportTraceServiceRequest.FromString(decompressed(await request.body())))
+        return Response(ExportTraceServiceResponse().SerializeToString(), media_type="application/x-protobuf")
+
+    def names(self) -> dict[str, set[tuple[str, str]]]:
+        """The services and spans of each trace."""
+        traces: dict[str, set[tuple[str, str]]] = {}
+        for request in self.taken:
+            for resource in request.resource_spans:
+                (service,) = (a.value.string_value for a in resource.resource.attributes if a.key == "service.name")
+                for span in (span for scope in resource.scope_spans for span in scope.spans):
+                    traces.setdefault(span.trace_id.hex(), set()).add((service, span.name))
+        return traces
+
+
+def decompressed(body: bytes) -> bytes:
+    return gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+
+
+async def test_three_processes_send_one_trace_to_a_collector(
+    stack: Stack, database: str, prefix: str, tmp_path: Path
+) -> None:
+    collector = Collector()
+    routes = [Route("/v1/traces", collector.take, methods=["POST"])]
+    async with (
+        listening(Starlette(routes=routes)) as address,
+        world(stack, database, prefix, tmp_path, LIFEOS_OTLP_ENDPOINT=address) as made,
+    ):
+        await made.connect()
+        await made.service.start()
+        await made.settled()
+        made.simulator.run(ACCOUNT, "item_add", content="Traced")
+        await made.settled()
+        for process in (made.service.ingress, made.service.processors, made.service.relay):
+            assert await process.stop() == 0, "what is left is sent, and the process ends as asked"
+    whole = {
+        ("lifeos-ingress", "request"),
+        ("lifeos-processors", "accept"),
+        ("lifeos-processors", "sync"),
+        ("lifeos-processors", "apply"),
+        ("lifeos-relay", "relay"),
+    }
+    assert any(whole <= spans for spans in collector.names().values()), collector.names()
+
+
+async def test_a_collector_that_is_away_holds_up_nobody(
+    stack: Stack, database: str, prefix: str, tmp_path: Path
+) -> None:
+    async with world(stack, database, prefix, tmp_path, LIFEOS_OTLP_ENDPOINT="http://127.0.0.1:9") as made:
+        await made.connect()
+        await made.service.start()
+        made.simulator.run(ACCOUNT, "item_add", content="Traced by nobody")
+        await made.settled()
+        began = asyncio.get_running_loop().time()
+        for process in (made.service.ingress, made.service.processors, made.service.relay):
+            assert await process.stop() == 0
+        assert asyncio.get_running_loop().time() - began < STOPPED_SECONDS
+        said = "".join(
+            process.said() for process in (made.service.ingress, made.service.processors, made.service.relay)
+        )
+    assert said.count("opentelemetry") < 20, "not a line for each span"
 
 
 async def _rows(database: str, statement: str) -> list[Any]:
