@@ -361,4 +361,5 @@ def _record(delivery: Delivery) -> Record:
     value, headers = encode(delivery)
     if len(value) > topics.MAX_RECORD_BYTES:
         raise TooLarge(f"a record of {len(value)} bytes; {topics.MAX_RECORD_BYTES} is the most")
-    return Record(delivery.account.encode(), value, headers)
+    whose = delivery.account if delivery.via is None else str(delivery.via.subscription_id)
+    return Record(whose.encode(), value, headers)
