@@ -130,6 +130,7 @@ async def follow(pool: Pool, sought: str, most: int) -> Trail:
     At most `most` changes of each run, or of an item. Raises LookupError, which says what was searched, when nothing has
     this id.
     """
+    sought = sought.encode(errors="replace").decode().replace("\0", "")
     trail = Trail()
     await _of_a_delivery(pool, trail, sought, most)
     item, version = _item_and_version(sought)

@@ -36,7 +36,7 @@ def ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
     """Runs an operator's question. Exit status: 1 what was asked cannot be had, 2 a setting is wrong."""
     from outbox.kafka import KafkaError, KafkaUnavailable
     from outbox.migrate import SchemaDrift
-    from outbox.postgres import REFUSED, TRANSIENT, UNAVAILABLE
+    from outbox.postgres import BAD_DATA, REFUSED, TRANSIENT, UNAVAILABLE
 
     quiet()
     try:
@@ -51,7 +51,16 @@ def ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
         raise
     except BadSettings as error:
         refuse(error)
-    except (KafkaError, KafkaUnavailable, SchemaDrift, LookupError, *REFUSED, *TRANSIENT, *UNAVAILABLE) as error:
+    except (
+        KafkaError,
+        KafkaUnavailable,
+        SchemaDrift,
+        LookupError,
+        *REFUSED,
+        *TRANSIENT,
+        *UNAVAILABLE,
+        *BAD_DATA,
+    ) as error:
         click.echo(f"lifeos: {told_of(settings, error)}", err=True)
         sys.exit(1)
 

@@ -1,0 +1,43 @@
+"""Every error that a run can leave behind leads to a step that somebody can take."""
+
+import pytest
+
+from deploy.operator.advice import OTHERWISE, STEPS, about
+
+
+@pytest.mark.parametrize(
+    ("error", "step"),
+    [
+        ("Todoist answered 401: the access was revoked or has expired", "connect the account again"),
+        ("Todoist answered 403: the access was revoked or has expired", "connect the account again"),
+        ("Todoist answered 429: too many calls", "nothing: it is asked again when the provider allows it"),
+        ("Todoist answered 503", "status page"),
+        ("Todoist answered 418", "our request is wrong for them"),
+        ("Todoist could not be asked: ConnectTimeout", "can be reached"),
+        ("Todoist's answer is not JSON", "something between us and them"),
+        ("Todoist's answer is not what its documents promise: sync_token is missing", "something between us and them"),
+        ("Todoist's answer is larger than 67108864 bytes", "something between us and them"),
+        ("Todoist answered 400 to a position it gave, again after starting over", "report it to them"),
+        ("the credentials cannot be opened: sealed under a key that is not in LIFEOS_VAULT_KEYS", "LIFEOS_VAULT_KEYS"),
+        ("KeyError in our own code", "a bug"),
+        ("LockNotAvailableError in the database", "lifeos doctor"),
+    ],
+)
+def test_an_error_leads_to_its_step(error: str, step: str) -> None:
+    told = about(error)
+    assert told is not None
+    assert step in told
+    assert told != OTHERWISE
+
+
+def test_what_is_not_known_still_leads_somewhere_and_no_error_nowhere() -> None:
+    assert about("something new") == OTHERWISE
+    assert about(None) is None
+
+
+def test_no_row_stands_behind_one_that_hides_it() -> None:
+    """Each cause, met in its plainest words, is answered by its own row."""
+    plain = {
+        cause: cause.split("|")[0].replace(r"\d\d", "00").replace(r"\d{3}", "409").strip("\\b") for cause, _ in STEPS
+    }
+    assert {cause: about(words) for cause, words in plain.items()} == dict(STEPS)

@@ -1,0 +1,106 @@
+"""What the doctor makes of what no test can plant in a running world."""
+
+import pytest
+
+from deploy.operator.checks import (
+    CLOCK_BAD,
+    CLOCK_WARN,
+    judged_brokers,
+    judged_clock,
+    judged_durability,
+    judged_lanes,
+    judged_subscriptions,
+    wrong_with,
+)
+from outbox.cluster import Described
+from outbox.health import Lanes, Server, Subscriptions
+from schemas import topics
+
+SAFE = Server("18.1", True, True, "on", False, ())
+CONFIG = {
+    "message.timestamp.type": "LogAppendTime",
+    "cleanup.policy": "delete",
+    "max.message.bytes": str(topics.MAX_MESSAGE_BYTES),
+    "min.insync.replicas": "2",
+    "unclean.leader.election.enable": "false",
+}
+
+
+@pytest.mark.parametrize(
+    ("ahead", "status"),
+    [(0.0, "ok"), (CLOCK_WARN, "ok"), (-CLOCK_WARN - 0.1, "warn"), (CLOCK_BAD + 0.1, "bad"), (-1e6, "bad")],
+)
+def test_a_clock(ahead: float, status: str) -> None:
+    assert judged_clock(ahead).status == status
+
+
+@pytest.mark.parametrize(
+    ("server", "status"),
+    [
+        (SAFE, "ok"),
+        (Server("18.1", True, True, "remote_apply", False, ("sync",)), "ok"),
+        (Server("18.1", True, True, "on", False, ("async", "quorum")), "ok"),
+        (Server("18.1", True, True, "on", False, ("async",)), "bad"),
+        (Server("18.1", True, True, "on", False, (None,)), "warn"),
+        (Server("18.1", True, True, "off", False, ()), "bad"),
+        (Server("18.1", True, True, "local", False, ("sync",)), "bad"),
+        (Server("18.1", False, True, "on", False, ()), "bad"),
+        (Server("18.1", True, False, "on", False, ()), "bad"),
+    ],
+)
+def test_what_postgresql_would_lose_in_production(server: Server, status: str) -> None:
+    assert judged_durability(server, development=False).status == status
+    assert judged_durability(server, development=True).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("config", "development", "status"),
+    [
+        ({"group.min.session.timeout.ms": "2000", "auto.create.topics.enable": "false"}, False, "ok"),
+        ({"group.min.session.timeout.ms": "6000", "auto.create.topics.enable": "false"}, False, "warn"),
+        ({"group.min.session.timeout.ms": "2000", "auto.create.topics.enable": "true"}, False, "bad"),
+        ({"group.min.session.timeout.ms": "2000", "auto.create.topics.enable": "true"}, True, "warn"),
+    ],
+)
+def test_a_broker_among_good_ones(config: dict[str, str], development: bool, status: str) -> None:
+    good = {"group.min.session.timeout.ms": "2000", "auto.create.topics.enable": "false"}
+    assert judged_brokers({1: good, 2: config}, development).status == status
+
+
+@pytest.mark.parametrize(
+    ("changed", "replicas", "leaderless", "said"),
+    [
+        ({}, 3, 0, []),
+        ({"min.insync.replicas": "1"}, 3, 0, ["t: min.insync.replicas is 1, 2 is needed"]),
+        ({"unclean.leader.election.enable": "true"}, 3, 0, ["t: unclean.leader.election.enable must be false"]),
+        ({}, 2, 0, ["t has 2 replicas, 3 are needed"]),
+        ({}, 3, 1, ["t has 1 partitions without a leader"]),
+    ],
+)
+def test_a_topic_in_production(changed: dict[str, str], replicas: int, leaderless: int, said: list[str]) -> None:
+    topic = Described("t", 6, replicas, 0, leaderless, CONFIG | changed)
+    assert wrong_with(topic, development=False) == said
+    assert wrong_with(topic, development=True) == [one for one in said if "leader" in one and "unclean" not in one]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "status"),
+    [
+        (Lanes(0, 0, 0, 0.0), "ok"),
+        (Lanes(3, 9, 0, 4.0), "ok"),
+        (Lanes(3, 9, 0, 6.0), "warn"),
+        (Lanes(3, 9, 0, 31.0), "bad"),
+        (Lanes(0, 0, 1, 0.0), "bad"),
+    ],
+)
+def test_lanes(lanes: Lanes, status: str) -> None:
+    assert judged_lanes(lanes).status == status
+
+
+def test_of_several_troubles_with_subscriptions_the_one_to_begin_with_is_said() -> None:
+    found = Subscriptions(5, 1, 1, 60.0, 1, 1, "Google answered 403")
+    assert judged_subscriptions(found).said == "1 failed: Google answered 403"
+    assert judged_subscriptions(found._replace(failed=0)).said == "1 could not be made for 5 min: Google answered 403"
+    assert judged_subscriptions(found._replace(failed=0, waiting=0)).said.startswith("1 expired")
+    near = judged_subscriptions(found._replace(failed=0, waiting=0, expired=0))
+    assert near.said == "1 expire soon, the first in 60 s"
