@@ -30,6 +30,7 @@ class Subscriber:
 
     items: dict[str, Item] = field(default_factory=dict)
     seen: dict[str, bytes] = field(default_factory=dict)
+    partitions: dict[str, int] = field(default_factory=dict)
     firsts: int = 0
     repeats: int = 0
     breaches: list[str] = field(default_factory=list)
@@ -51,6 +52,9 @@ class Subscriber:
         previous = headers.get("ce_prevversion")
         expected = None if before is None else str(before.version)
         self._hold(previous == expected, f"{id_}: prevversion {previous}, but {expected} came before it")
+        # An account has one lane, and so its changes have one order, in all topics the same partition's.
+        partition = self.partitions.setdefault(headers["ce_connectionid"], record.partition)
+        self._hold(record.partition == partition, f"{id_}: in partition {record.partition}, others in {partition}")
         _, kind, ending, _ = headers["ce_type"].split(".")
         self.items[body["itemId"]] = Item(
             kind,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
@@ -24,11 +25,12 @@ RECEIPTS = 'select * from receipts where subscription_id = $1 order by accepted_
 RUNS = "select * from sync_runs where connection_id = $1 order by ended_at"
 
 LIST = "calendar/list"
+TOMORROW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
 NOON = {
-    "start": {"dateTime": "2026-11-24T12:00:00", "timeZone": "Europe/Zurich"},
-    "end": {"dateTime": "2026-11-24T13:00:00", "timeZone": "Europe/Zurich"},
+    "start": {"dateTime": TOMORROW.isoformat(), "timeZone": "UTC"},
+    "end": {"dateTime": (TOMORROW + timedelta(hours=1)).isoformat(), "timeZone": "UTC"},
 }
-"""When an event takes place of which that does not matter."""
+"""When an event takes place of which that does not matter. Occurrences too far from now are not shown one by one."""
 DAILY = {"recurrence": ["RRULE:FREQ=DAILY;COUNT=20"]}
 
 _accounts: Iterator[int] = count(113_774_264_463_000_000_000)
@@ -36,11 +38,12 @@ _accounts: Iterator[int] = count(113_774_264_463_000_000_000)
 
 @dataclass(frozen=True)
 class Owner:
-    """Somebody with calendars of their own."""
+    """Somebody with two calendars of their own. `choir` is the id of the second."""
 
     world: World
     account: str
     connection: UUID
+    choir: str
 
     @property
     def google(self) -> Simulator:
@@ -62,12 +65,12 @@ class Owner:
     def remove(self, event: str, calendar: str = "primary") -> None:
         self.google.delete(self.account, calendar, event)
 
-    def add_calendar(self, name: str = "Choir") -> str:
+    def add_calendar(self, name: str) -> str:
         return self.google.add_calendar(self.account, name)
 
-    def occurrence(self, series: str, day: int) -> str:
-        """The id of an occurrence of a series that begins at `NOON`."""
-        return f"{series}_202611{day}T110000Z"
+    def path(self, calendar: str | None = None, verb: str = "") -> str:
+        """Where the API has the events of a calendar, for faults."""
+        return f"/calendar/v3/calendars/{calendar or self.own}/events{verb}"
 
     def events(self, calendar: str | None = None) -> str:
         """The resource that a calendar is."""
@@ -96,7 +99,8 @@ class Owner:
         return row["status"], row["detail"]
 
     async def told(self, before: int = 0) -> list[tuple[str, str, str]]:
-        """What subscribers were told behind the first `before` changes, but for the state of cursors."""
+        """What subscribers were told behind the first `before` changes, but for the state of cursors: (the provider's
+        id of the item in its calendar, what was done, how it was found), sorted."""
         rows = [row for row in await self.world.ask(HISTORY, self.connection) if row["kind"] != "sync"]
         return sorted((row["external_id"], row["action"], row["found_by"]) for row in rows[before:])
 
@@ -120,10 +124,17 @@ class Owner:
         assert_same(subscriber, self.google, self.account, self.connection)
 
 
+def occurrence(series: str, day: int) -> str:
+    """The id of an occurrence of a series that begins at `NOON` and takes place every day."""
+    return f"{series}_{TOMORROW + timedelta(days=day):%Y%m%dT%H%M%SZ}"
+
+
 async def owner(world: World) -> Owner:
     """A new account, connected."""
     account = str(next(_accounts))
-    return Owner(world, account, await world.connect_google(account, f"token-{account}"))
+    world.google.create(account, f"token-{account}")
+    choir = world.google.add_calendar(account, "Choir")
+    return Owner(world, account, await world.connect_google(account, f"token-{account}"), choir)
 
 
 async def owners(world: World, how_many: int) -> list[Owner]:

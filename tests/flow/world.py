@@ -34,8 +34,9 @@ CHANNEL_RING = "7:" + b64encode(bytes(range(32))).decode()
 """Whose first key makes the tokens of channels."""
 
 IDLE = """
-select (select count(*) from sync_cursors where (wanted > done or position is null or full_run is not null)
-            and due_at < 'infinity' or leased_until > now())
+select (select count(*) from sync_cursors
+            where (wanted > done or position is null or full_run is not null or due_at <= now()) and due_at < 'infinity'
+                or leased_until > now())
      + (select count(*) from webhook_subscriptions where status in ('pending', 'stopping'))
      + (select count(*) from outbox_lanes where head > published)"""
 UNSETTLED = "select * from sync_cursors where wanted > done or position is null or leased_until > now() limit 20"
