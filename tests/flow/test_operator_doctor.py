@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from deploy.operator.checks import CHECKS
 from tests.conftest import Stack, administer, fresh_prefix
+from tests.flow.calendars import Owner, owner
 from tests.flow.command import BOUND_SECONDS, CLOSED, HIDDEN, json_lines, run, start, variables
 from tests.flow.people import Person, person
 from tests.flow.records import where
@@ -60,6 +61,25 @@ async def test_a_healthy_world_is_ok_and_exits_with_0(ann: Person) -> None:
     assert (said.status, said.err) == (0, "")
     assert max(map(len, said.out.splitlines())) <= 80
     assert {line.split()[0] for line in said.out.splitlines() if not line.startswith(" ")} == {"ok"}
+
+
+async def test_a_world_with_calendars_and_their_subscriptions_is_healthy_too(ann: Person) -> None:
+    world = ann.world
+    gil = await owner(world)
+    await world.settled()
+    await until(lambda: is_watched(gil), "every resource has its subscription")
+    told = await examine(world)
+    await world.plant("""
+        delete from webhook_subscriptions; delete from integration_data_mapping where connection_id in (
+            select id from integration_connections where provider = 'google');
+        delete from integration_connections where provider = 'google'""")
+    assert trouble(told) == {}
+    assert re.fullmatch(r"\d active, the next expires in \d+ (d|h)", told["subscriptions"]["said"])
+
+
+async def is_watched(one: Owner) -> bool:
+    statuses = [row["status"] for row in await one.world.ask("select status from webhook_subscriptions")]
+    return len(statuses) >= 3 and set(statuses) <= {"active", "unwatchable"}
 
 
 async def test_a_stopped_relay(ann: Person) -> None:

@@ -16,6 +16,7 @@ from outbox.cluster import Place
 from outbox.connections import DEMO_TENANT
 from outbox.follow import follow
 from schemas.identity import item_id
+from tests.flow.calendars import owner
 from tests.flow.command import CLOSED, NO_KAFKA, Said, json_lines, run, variables
 from tests.flow.people import Person, person
 from tests.flow.records import put
@@ -249,6 +250,28 @@ async def test_a_delivery_for_several_tenants_is_followed_in_each(followed: Foll
     assert {delivery["connection_id"] for delivery in told["deliveries"]} == {str(one.connection), str(theirs)}
     assert {item["tenant_id"] for item in told["items"] if item["kind"] == "task"} == {str(DEMO_TENANT), str(tenant)}
     assert len(told["runs"]) == 2
+
+
+async def test_a_push_without_content_is_followed_through_its_subscription(followed: Followed) -> None:
+    """Google says only that something changed in a calendar; the delivery names our subscription and no account."""
+    world = followed.ann.world
+    gil = await owner(world)
+    await world.settled()
+    event = gil.add("Rehearsal", gil.choir)
+    await world.settled()
+    item = item_id(DEMO_TENANT, "google", gil.account, "calendar-event", f"{gil.choir}/{event}")
+    told = await show(world, item)
+    (change,) = told["changes"]
+    (delivery,) = told["deliveries"]
+    (ran,) = told["runs"]
+    resource = gil.events(gil.choir)
+    assert (delivery["resource"], ran["resource"], change["action"]) == (resource, resource, "created")
+    assert delivery["subscription_id"] == str((await gil.subscriptions(resource))[0]["id"])
+    assert delivery["message"] == delivery["record"]["value"]["via"]["message"]
+    assert told["items"][0]["name"] == "Rehearsal"
+    assert change in (await show(world, delivery["delivery_id"]))["changes"]
+    story = " ".join((await run(variables(world), "deliveries", "show", delivery["delivery_id"])).out.split())
+    assert f"through subscription {delivery['subscription_id']}, message {delivery['message']}" in story
 
 
 async def test_only_so_many_changes_are_shown_and_the_rest_is_counted(followed: Followed) -> None:
