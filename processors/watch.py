@@ -23,7 +23,7 @@ from schemas.identity import channel_token
 from schemas.outcome import Gone, Reauthorize, RetryAfter, Taken, Unwatchable, Watched, Watching
 from schemas.providers import Provider
 from schemas.settings import KeyRing
-from schemas.telemetry import SUBSCRIPTION_NEAREST_EXPIRY, SUBSCRIPTIONS_ASKED
+from schemas.telemetry import SUBSCRIPTION_NEAREST_EXPIRY
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +144,6 @@ class Watch:
         return Channel(errand.held.key, token, self._public_url + asked.WEBHOOK)
 
     def _tell(self, errand: Errand, answer: Watching) -> None:
-        outcome = type(answer).__name__.lower()
-        SUBSCRIPTIONS_ASKED.labels(errand.provider, outcome).inc()
         if isinstance(answer, Watched):
             return
         log.warning(
@@ -155,7 +153,7 @@ class Watch:
                 "connection_id": errand.connection_id,
                 "resource": errand.resource,
                 "attempt": errand.attempts + 1,
-                "outcome": outcome,
+                "outcome": type(answer).__name__.lower(),
                 "detail": answer.why,
             },
         )

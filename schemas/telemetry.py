@@ -31,9 +31,6 @@ RUNS: Final = Counter("lifeos_sync_runs", "Synchronisation runs by how they ende
 PROVIDER_CALLS: Final = Counter("lifeos_provider_calls", "Calls to a provider's API.", ["provider", "outcome"])
 CHANGES: Final = Counter("lifeos_changes_committed", "Changes committed to the outbox.", ["kind", "found_by"])
 
-SUBSCRIPTIONS_ASKED: Final = Counter(
-    "lifeos_subscriptions_asked", "Calls for a provider's announcements, by how they ended.", ["provider", "outcome"]
-)
 SUBSCRIPTION_NEAREST_EXPIRY: Final = Gauge(
     "lifeos_subscription_nearest_expiry_seconds", "Until the first active subscription ends; infinite without any."
 )
