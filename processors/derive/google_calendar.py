@@ -65,6 +65,8 @@ FEATURES: Final[Mapping[str, Literal["video", "phone"]]] = {"video": "video", "p
 _HTML = re.compile(r"</?[a-zA-Z][^<>]*>|&(#\d{1,7}|#x[0-9a-fA-F]{1,6}|[a-zA-Z]{2,31});")
 """A description may hold HTML (it is not said which do): one with a tag or a character reference does."""
 
+TOO_DEEP: Final = "item: nested too deeply"
+
 Role = Literal["owner", "attendee", "optional"]
 Told = TypeVar("Told")
 Part = TypeVar("Part", bound=GoogleObject)
@@ -130,13 +132,15 @@ def _derived(
     except ValidationError as error:
         return Rejected(kind, None, detail(error), written)
     uid = ids.item(kind, external_id)
+    if not written:
+        return Rejected(kind, external_id, TOO_DEEP, written, uid)
     try:
         what = seen(uid, without_nul(value) if b"\\u0000" in written else value)
         size = len(orjson.dumps(what.snapshot))
     except ValidationError as error:
         return Rejected(kind, external_id, detail(error), written, uid)
     except orjson.JSONEncodeError:
-        return Rejected(kind, external_id, "item: nested too deeply", written, uid)
+        return Rejected(kind, external_id, TOO_DEEP, written, uid)
     if size > MAX_SNAPSHOT_BYTES:
         return Rejected(kind, external_id, f"item: larger than {MAX_SNAPSHOT_BYTES} bytes", written, uid)
     return Observed(kind, external_id, uid, what.snapshot, what.part_of, what.only_within)
@@ -359,7 +363,8 @@ def _same(one: Attendee, organizer: Person) -> bool:
 
 def _invited(one: Attendee, organizer: Person | None) -> item.Participant:
     """`organizer` is who this is, too: what is said of him there and not here is kept."""
-    words, owner = one.words(), one.organizer or organizer is not None
+    owner = one.organizer or organizer is not None
+    words = one.words() if organizer and one.identity == organizer.identity else {}
     other = {name: value for name, value in organizer.words().items() if words.get(name) != value} if organizer else {}
     roles: dict[Role, Literal[True]] = {"attendee": True}
     if owner:

@@ -827,7 +827,15 @@ def test_an_event_larger_than_a_change_may_be_is_rejected() -> None:
 @pytest.mark.parametrize("depth", [300, 1000])
 def test_an_event_too_deep_to_be_written_again_is_rejected(depth: int) -> None:
     deep = orjson.loads(b"[" * depth + b"]" * depth)
-    assert rejected(EVENT | {"x": deep}).raw == b""
+    for value in (EVENT | {"x": deep}, EVENT | {"etag": deep}, {"id": "e1", "status": "cancelled", "x": deep}):
+        assert (rejected(value).detail, rejected(value).raw) == ("item: nested too deeply", b"")
+
+
+def test_an_item_is_never_deeper_than_can_be_written() -> None:
+    for depth in range(240, 256):
+        deep = orjson.loads(b"[" * depth + b"]" * depth)
+        outcome = derive_event(EVENT | {"x": deep, "extendedProperties": {"private": {"x": deep}}}, ANN, IDS)
+        assert isinstance(outcome, Rejected) or orjson.dumps(outcome.snapshot)
 
 
 def test_nul_is_dropped_from_text_and_names_since_the_database_stores_none() -> None:

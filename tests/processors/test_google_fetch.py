@@ -148,6 +148,7 @@ async def test_an_id_is_one_part_of_the_path_whatever_it_holds(calendar: str, pa
         (None, {}),
         ("s0", {"syncToken": "s0"}),
         (INCREMENTAL_PAGE.text(), {"syncToken": "s0", "pageToken": "p1"}),
+        (Next(page="p+/=&%41 é", since="s?#").text(), {"syncToken": "s?#", "pageToken": "p+/=&%41 é"}),
         (FULL_PAGE.text(), {"pageToken": "p1"}),
     ],
 )
