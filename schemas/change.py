@@ -93,7 +93,9 @@ def attributes(change: Change) -> dict[str, str]:
 
 
 Digits = Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
+"""A number as text: a version does not fit the 32-bit Integer of CloudEvents."""
 TraceParent = Annotated[str, Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
+"""https://www.w3.org/TR/trace-context/#traceparent-header"""
 ItemT = TypeVar("ItemT", bound=_Item)
 
 
