@@ -104,10 +104,11 @@ def derive_event(value: object, calendar: Calendar, ids: Ids) -> Observed | Reje
 
     def seen(uid: UUID, words: object) -> _Seen:
         head = EventHead.model_validate(value)  # not `words`: what is an id is never repaired
-        series = head.recurring_event_id and ids.item("calendar-event", f"{calendar.id}/{head.recurring_event_id}")
-        part_of = None if calendar.expanded else series or None
+        whole = head.recurring_event_id
+        series = ids.item("calendar-event", f"{calendar.id}/{whole}") if whole else None
+        part_of = None if calendar.expanded else series
         if head.status != "cancelled":
-            return _Seen(_event(Event.model_validate(words), uid, series or None, calendar, ids).snapshot(), part_of)
+            return _Seen(_event(Event.model_validate(words), uid, series, calendar, ids).snapshot(), part_of)
         if part_of is None:
             return _Seen(None)
         removed = _removed(Removed.model_validate(words), part_of, calendar, ids)
