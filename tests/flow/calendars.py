@@ -26,12 +26,12 @@ RUNS = "select * from sync_runs where connection_id = $1 order by ended_at"
 
 LIST = "calendar/list"
 TOMORROW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) + timedelta(days=1)
-NOON = {
+NOON: dict[str, Any] = {
     "start": {"dateTime": TOMORROW.isoformat(), "timeZone": "UTC"},
     "end": {"dateTime": (TOMORROW + timedelta(hours=1)).isoformat(), "timeZone": "UTC"},
 }
 """When an event takes place of which that does not matter. Occurrences too far from now are not shown one by one."""
-DAILY = {"recurrence": ["RRULE:FREQ=DAILY;COUNT=20"]}
+DAILY: dict[str, Any] = {"recurrence": ["RRULE:FREQ=DAILY;COUNT=20"]}
 
 _accounts: Iterator[int] = count(113_774_264_463_000_000_000)
 

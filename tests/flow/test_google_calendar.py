@@ -188,6 +188,7 @@ async def test_a_calendar_that_comes_back_is_read_and_watched_again(running: Wor
     before = len(await ann.told())
     ann.google.unsubscribe(ann.account, choir)
     await running.settled()
+    assert ann.reads(ann.events(choir), "stop") == 1
     ann.is_told_to(await running.subscriber())
     ann.google.subscribe(ann.account, choir, "owner")
     await running.settled()
