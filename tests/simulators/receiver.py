@@ -74,5 +74,5 @@ class Door:
 @asynccontextmanager
 async def open_door() -> AsyncIterator[tuple[Door, str]]:
     door = Door()
-    async with listening(Starlette(routes=[Route(PATH, door.hear, methods=["POST"])])) as url:
+    async with listening(Starlette(routes=[Route("/webhooks/{path:path}", door.hear, methods=["POST"])])) as url:
         yield door, url + PATH

@@ -1,70 +1,23 @@
 """`lifeos simulate` as a person uses it: real processes, their output and exit codes."""
 
-import asyncio
 import json
-import os
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from deploy.simulators.todoist.pushes import signature
 from deploy.simulators.todoist.simulator import Simulator
+from tests.simulators.command import SECRET, Ended, lifeos, served
 from tests.simulators.conftest import ANN
 from tests.simulators.receiver import Receiver
 
 CAPTURED = Path(__file__).parents[1] / "captured/todoist"
-SECRET = "test-client-secret"
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-async def lifeos(tmp_path: Path, *words: str, **variables: str) -> Ended:
-    process = await start(tmp_path, *words, **variables)
-    out, err = await process.communicate()
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
-
-
-async def start(tmp_path: Path, *words: str, **variables: str) -> asyncio.subprocess.Process:
-    given = {name: value for name, value in os.environ.items() if not name.startswith("LIFEOS_")}
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "deploy.lifeos", "simulate", *words),
-        env=given | {"LIFEOS_STATE_DIR": str(tmp_path), "LIFEOS_TODOIST_CLIENT_SECRETS": SECRET} | variables,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-@asynccontextmanager
-async def served(
-    tmp_path: Path, *options: str, **variables: str
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A simulator process that listens, and its address."""
-    process = await start(tmp_path, "todoist", "serve", "--listen", "127.0.0.1:0", *options, **variables)
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(20):
-            line = (await process.stdout.readline()).decode()
-        yield process, line.split()[3].rstrip(",")
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.communicate()
 
 
 async def test_serve_has_a_demo_that_keeps_changing_and_ends_with_0(tmp_path: Path, receiver: Receiver) -> None:
     public = receiver.url.removesuffix("/webhooks/todoist")
-    async with served(tmp_path, "--demo", LIFEOS_PUBLIC_URL=public) as (process, url):
+    async with served(tmp_path, "todoist", "--demo", LIFEOS_PUBLIC_URL=public) as (process, url):
         first = await receiver.heard(1)
         assert first[0].headers["x-todoist-hmac-sha256"] == signature(SECRET, first[0].body)
         async with httpx.AsyncClient(base_url=url, headers={"Authorization": "Bearer demo"}) as client:
@@ -81,14 +34,14 @@ async def test_serve_goes_on_where_it_stopped(tmp_path: Path, receiver: Receiver
     options = ("--demo", "--state", str(file))
     form = {"sync_token": "*", "resource_types": '["items"]'}
     demo = {"Authorization": "Bearer demo"}
-    async with served(tmp_path, *options, LIFEOS_PUBLIC_URL=public) as (process, url):
+    async with served(tmp_path, "todoist", *options, LIFEOS_PUBLIC_URL=public) as (process, url):
         async with httpx.AsyncClient(base_url=url, headers=demo) as client:
             await client.post("/api/v1/tasks", json={"content": "Mine"})
             before = (await client.post("/api/v1/sync", data=form)).json()
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
     async with (
-        served(tmp_path, *options, LIFEOS_PUBLIC_URL=public) as (_, url),
+        served(tmp_path, "todoist", *options, LIFEOS_PUBLIC_URL=public) as (_, url),
         httpx.AsyncClient(base_url=url, headers=demo) as client,
     ):
         after = (await client.post("/api/v1/sync", data=form | {"sync_token": before["sync_token"]})).json()
