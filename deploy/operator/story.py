@@ -83,7 +83,7 @@ def _received(delivery: Row) -> Event:
     more = [f"delivery {delivery['delivery_id']}"]
     if delivery["subscription_id"]:
         message = "" if delivery["message"] is None else f", message {delivery['message']}"
-        more.append(f"through subscription {delivery['subscription_id']}{message}")
+        more.append(f"subscription {delivery['subscription_id']}{message}")
     if delivery["trace"]:
         more.append(f"trace {delivery['trace']}")
     whose = f" for account {delivery['account']}" if delivery["account"] else ""
@@ -95,9 +95,9 @@ def _accepted(delivery: Row) -> Iterator[Event]:
     more = [f"stands in {stands}{_there(delivery)}", *_groups(delivery)]
     match delivery["outcome"]:
         case "wanted":
-            resource = f"`{delivery['resource']}`" if delivery["resource"] else "a resource that is gone"
-            more = [f"connection {delivery['connection_id']}", *more]
-            yield Event(delivery["accepted_at"], f"accepted: {resource} is wanted", more)
+            resource = [f"resource {delivery['resource']}"] if delivery["resource"] else []
+            more = [f"connection {delivery['connection_id']}", *resource, *more]
+            yield Event(delivery["accepted_at"], "accepted as wanted: a run will see it", more)
         case "unmatched":
             yield Event(delivery["accepted_at"], "accepted, unmatched: nobody connected this account", more)
         case "stale":
@@ -129,11 +129,11 @@ def _groups(thing: Row) -> Iterator[str]:
 
 
 def _run(run: Row) -> Iterator[Event]:
-    of = f" over `{run['resource']}`" if run["resource"] else ""
     more = [f"run {run['run_id']}", f"connection {run['connection_id']}"]
+    more += [f"resource {run['resource']}"] if run["resource"] else []
     if run["causation_id"] != str(run["run_id"]):
         more.append(f"caused by {run['causation_id']}")
-    yield Event(run["started_at"], f"run began{of}, found by {run['found_by']}", more)
+    yield Event(run["started_at"], f"run began, found by {run['found_by']}", more)
     yield Event(run["ended_at"], _ending(run), [f"run {run['run_id']}"])
 
 
@@ -149,21 +149,20 @@ def _ending(run: Row) -> str:
 
 def _waiting(cursor: Row, now: datetime) -> tuple[str, list[str]]:
     """What has to happen before a run sees the delivery."""
-    more = [f"connection {cursor['connection_id']}"]
+    more = [f"connection {cursor['connection_id']}", f"resource {cursor['resource']}"]
     if cursor["last_error"]:
         more.append(f"attempt {cursor['attempts']} ended with: {cursor['last_error']}")
-    what = f"`{cursor['resource']}`"
     if cursor["done"] >= cursor["wanted"]:
-        return f"a run over {what} has seen it; its row is no longer kept", more
+        return "a run has seen it; its row is no longer kept", more
     if cursor["closed"]:
-        return f"no run will see it: {what} exists no more", more
+        return "no run will see it: the resource exists no more", more
     if cursor["halted"]:
-        return f"no run over {what} before the account is connected again", more
+        return "no run before the account is connected again", more
     if cursor["leased_by"]:
-        return f"a run over {what} is under way, by {cursor['leased_by']}", more
+        return f"a run is under way, by {cursor['leased_by']}", more
     if cursor["due_at"] > now:
-        return f"the next run over {what} is due {ago(cursor['due_at'], now)}", more
-    return f"a run over {what} is due since {ago(cursor['due_at'], now)}: does `lifeos processors` run?", more
+        return f"the next run is due {ago(cursor['due_at'], now)}", more
+    return f"a run has been due for {ago(cursor['due_at'], now)}: does `lifeos processors` run?", more
 
 
 # Changes -------------------------------------------------------------------------------------------------------------
@@ -195,7 +194,7 @@ def _now(told: Row, now: datetime, width: int) -> Iterator[str]:
     if told["items"]:
         yield ""
         yield "now"
-    for item in told["items"]:
+    for item in sorted(told["items"], key=lambda item: bool(item["kind"] == "sync")):
         name = f" {item['name']!r}" if item["name"] else ""
         state = "deleted" if item["deleted"] else f"changed {ago(item['updated_at'], now)} ago"
         part = f", part of {item['part_of']}" if item["part_of"] else ""

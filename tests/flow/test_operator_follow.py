@@ -153,8 +153,9 @@ async def test_the_story_fits_eighty_columns_and_is_told_in_the_order_of_time(fo
     for words in (
         f"{followed.delivery} is a delivery",
         f"received from todoist: item:added for account {followed.ann.account}",
-        "accepted: `everything` is wanted",
-        "run began over `everything`, found by push",
+        "accepted as wanted: a run will see it",
+        "resource everything",
+        "run began, found by push",
         "task created",
         f"passed by {followed.readers} not yet by {followed.latecomers} (at ",
         "run done (1 created)",
@@ -219,7 +220,7 @@ async def test_a_delivery_that_no_run_has_seen_says_what_its_cursor_waits_for(fo
     (cursor,) = told["waiting"]
     assert (cursor["halted"], cursor["attempts"]) == (True, 1)
     story = " ".join((await run(variables(world), "deliveries", "show", push.delivery_id)).out.split())
-    assert "no run over `everything` before the account is connected again" in story
+    assert "no run before the account is connected again" in story
     assert "run halted: Todoist answered 401" in story
     world.simulator.faults.set(Faults())
     await world.connect(bob.account, f"token-{bob.account}")
@@ -271,7 +272,7 @@ async def test_a_push_without_content_is_followed_through_its_subscription(follo
     assert told["items"][0]["name"] == "Rehearsal"
     assert change in (await show(world, delivery["delivery_id"]))["changes"]
     story = " ".join((await run(variables(world), "deliveries", "show", delivery["delivery_id"])).out.split())
-    assert f"through subscription {delivery['subscription_id']}, message {delivery['message']}" in story
+    assert f"subscription {delivery['subscription_id']}, message {delivery['message']}" in story
 
 
 async def test_only_so_many_changes_are_shown_and_the_rest_is_counted(followed: Followed) -> None:
