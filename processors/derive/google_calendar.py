@@ -7,32 +7,25 @@ word of Google's that JSCalendar lacks (a status of next year) is kept there, to
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import orjson
 from pydantic import JsonValue, ValidationError
 
+from processors.derive import google_parts as parts
 from processors.derive import times
 from processors.derive.google_objects import (
-    Attachment,
-    Attendee,
     Entry,
-    EntryPoint,
     Event,
     EventHead,
     GoogleObject,
     Head,
-    Person,
-    Reminder,
     Removed,
     When,
-    canonical,
 )
 from processors.derive.google_recurrence import Recurrence, recurrence
 from processors.derive.ids import Ids
@@ -53,23 +46,10 @@ PRIVACY: Final[Mapping[str, Literal["public", "private"]]] = {
 }
 """Google's `confidential` is its `private` in an older word; `default` follows the calendar, and so says nothing."""
 
-PARTICIPATION: Final[Mapping[str, Literal["needs-action", "accepted", "declined", "tentative"]]] = {
-    "needsAction": "needs-action",
-    "accepted": "accepted",
-    "declined": "declined",
-    "tentative": "tentative",
-}
-ACTIONS: Final[Mapping[str, Literal["display", "email"]]] = {"popup": "display", "email": "email"}
-FEATURES: Final[Mapping[str, Literal["video", "phone"]]] = {"video": "video", "phone": "phone"}
-
 _HTML = re.compile(r"</?[a-zA-Z][^<>]*>|&(#\d{1,7}|#x[0-9a-fA-F]{1,6}|[a-zA-Z]{2,31});")
 """A description may hold HTML (it is not said which do): one with a tag or a character reference does."""
 
 TOO_DEEP: Final = "item: nested too deeply"
-
-Role = Literal["owner", "attendee", "optional"]
-Told = TypeVar("Told")
-Part = TypeVar("Part", bound=GoogleObject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +162,7 @@ def _event(event: Event, uid: UUID, series: UUID | None, calendar: Calendar, ids
     occurrence = original if series else None
     length = _length(start, end)
     told = _recurrence(event, start) if series is None else Recurrence()
-    attachments, alerts, meetings = _attachments(event), _alerts(event), _meetings(event)
+    attachments, alerts, meetings = parts.attachments(event), parts.alerts(event), parts.meetings(event)
     return item.Event(
         uid=str(series if occurrence else uid),
         title=event.summary or "",
@@ -200,9 +180,9 @@ def _event(event: Event, uid: UUID, series: UUID | None, calendar: Calendar, ids
         privacy=PRIVACY.get(event.visibility or ""),
         locations=_locations(event, start, end) or None,
         virtual_locations=meetings.told or None,
-        links=_links(event) | attachments.told or None,
-        participants=_participants(event) or None,
-        reply_to=_reply_to(event),
+        links=parts.links(event) | attachments.told or None,
+        participants=parts.participants(event) or None,
+        reply_to=parts.reply_to(event),
         use_default_alerts=(event.reminders and event.reminders.use_default) or None,
         alerts=alerts.told or None,
         recurrence_id=occurrence.local if occurrence else None,
@@ -213,9 +193,9 @@ def _event(event: Event, uid: UUID, series: UUID | None, calendar: Calendar, ids
         google_calendar=_held_by(calendar, ids),
         google_recurrence=event.recurrence or None,
         google_more=event.more(
-            status=_unknown(event.status, STATUS),
-            transparency=_unknown(event.transparency, FREE_BUSY),
-            visibility=_unknown(event.visibility, {"public", "private", "default"}),
+            status=parts.unknown(event.status, STATUS),
+            transparency=parts.unknown(event.transparency, FREE_BUSY),
+            visibility=parts.unknown(event.visibility, {"public", "private", "default"}),
             start=start.words,
             end=end.words if length else event.end.words(),
             originalStartTime=occurrence.words if occurrence else _words(event.original_start_time),
@@ -230,10 +210,6 @@ def _event(event: Event, uid: UUID, series: UUID | None, calendar: Calendar, ids
 
 def _held_by(calendar: Calendar, ids: Ids) -> str:
     return str(ids.item("collection", COLLECTION + calendar.id))
-
-
-def _unknown(word: str | None, known: Container[str]) -> str | None:
-    return None if word in known else word
 
 
 def _words(one: GoogleObject | None) -> dict[str, JsonValue] | None:
@@ -294,161 +270,8 @@ def _recurrence(event: Event, start: _Moment) -> Recurrence:
 
 
 def _locations(event: Event, start: _Moment, end: _Moment) -> dict[str, item.Location]:
-    """The place; and where the event ends in another zone than it starts, that zone (RFC 8984 §4.7.1)."""
+    """The place; and where the event ends in another zone than it starts, that zone (RFC 8984 §4.2.5)."""
     places = {"place": item.Location(name=event.location)} if event.location else {}
     if event.end.time_zone and end.zone == event.end.time_zone and end.zone != start.zone:
         places["end"] = item.Location(relative_to="end", time_zone=end.zone)
     return places
-
-
-def _meetings(event: Event) -> "_Parts[item.VirtualLocation]":
-    """The ways into the conference. `hangoutLink` repeats one of them, or is the only one."""
-    points = (event.conference_data and event.conference_data.entry_points) or []
-    parts = _parts(points, lambda point: point.uri, _meeting)
-    if event.hangout_link and event.hangout_link not in {point.uri for point in points}:
-        parts.told["hangout"] = item.VirtualLocation(uri=event.hangout_link, features={"video": True})
-    return parts
-
-
-def _meeting(point: EntryPoint) -> item.VirtualLocation:
-    feature = FEATURES.get(point.entry_point_type or "")
-    return item.VirtualLocation(
-        name=point.label,
-        uri=point.uri or "",
-        features={feature: True} if feature else None,
-        google_more=point.more(entryPointType=_unknown(point.entry_point_type, FEATURES)),
-    )
-
-
-# Links ----------------------------------------------------------------------------------------------------------------
-
-
-def _links(event: Event) -> dict[str, item.Link]:
-    links = {"page": item.Link(href=event.html_link, rel="alternate")} if event.html_link else {}
-    if (source := event.source) and source.url:
-        links["source"] = item.Link(href=source.url, rel="via", title=source.title, google_more=source.more())
-    return links
-
-
-def _attachments(event: Event) -> "_Parts[item.Link]":
-    return _parts(event.attachments or [], lambda one: one.file_url, _attachment)
-
-
-def _attachment(one: Attachment) -> item.Link:
-    return item.Link(
-        href=one.file_url or "", rel="enclosure", content_type=one.mime_type, title=one.title, google_more=one.more()
-    )
-
-
-# People ---------------------------------------------------------------------------------------------------------------
-
-
-def _participants(event: Event) -> dict[str, item.Participant]:
-    """Who is invited, and who organises: one participant where it is the same person."""
-    attendees, organizer = event.attendees or [], event.organizer
-    invited = dict(zip(_keys(attendees, _identity), attendees, strict=True))
-    own = min((key for key, one in invited.items() if organizer and _same(one, organizer)), default=None)
-    people = {key: _invited(one, organizer if key == own else None) for key, one in invited.items()}
-    if organizer and own is None:
-        people[_key(organizer.identity)] = _organizer(organizer)
-    return people
-
-
-def _identity(person: Person) -> str:
-    return person.identity or canonical(person.words())
-
-
-def _same(one: Attendee, organizer: Person) -> bool:
-    return one.organizer or (one.identity == organizer.identity != "")
-
-
-def _invited(one: Attendee, organizer: Person | None) -> item.Participant:
-    """`organizer` is who this is, too: what is said of him there and not here is kept."""
-    owner = one.organizer or organizer is not None
-    words = one.words() if organizer and one.identity == organizer.identity else {}
-    other = {name: value for name, value in organizer.words().items() if words.get(name) != value} if organizer else {}
-    roles: dict[Role, Literal[True]] = {"attendee": True}
-    if owner:
-        roles["owner"] = True
-    if one.optional:
-        roles["optional"] = True
-    return item.Participant(
-        name=one.display_name,
-        email=one.email,
-        send_to=_imip(one.email),
-        kind="resource" if one.resource else None,
-        roles=roles,
-        participation_status=PARTICIPATION.get(one.response_status or ""),
-        participation_comment=one.comment,
-        expect_reply=True if one.response_status == "needsAction" and not owner else None,
-        google_more=one.more(
-            id=one.id, responseStatus=_unknown(one.response_status, PARTICIPATION), organizer=other or None
-        ),
-    )
-
-
-def _organizer(one: Person) -> item.Participant:
-    return item.Participant(
-        name=one.display_name,
-        email=one.email,
-        send_to=_imip(one.email),
-        roles={"owner": True},
-        google_more=one.more(id=one.id),
-    )
-
-
-def _reply_to(event: Event) -> dict[Literal["imip"], str] | None:
-    """RFC 8984 §4.4.4: only where somebody is invited is there anybody to answer."""
-    return _imip(event.organizer.email) if event.organizer and event.attendees else None
-
-
-def _imip(email: str | None) -> dict[Literal["imip"], str] | None:
-    return {"imip": f"mailto:{email}"} if email else None
-
-
-# Alerts ---------------------------------------------------------------------------------------------------------------
-
-
-def _alerts(event: Event) -> "_Parts[item.Alert]":
-    return _parts((event.reminders and event.reminders.overrides) or [], _reminded, _alert)
-
-
-def _reminded(one: Reminder) -> str | None:
-    return None if one.minutes is None else f"{one.method} {one.minutes}"
-
-
-def _alert(one: Reminder) -> item.Alert:
-    offset = f"-PT{one.minutes}M" if one.minutes else "PT0S"
-    action = ACTIONS.get(one.method or "", "display")
-    more = one.more(method=_unknown(one.method, ACTIONS))
-    return item.Alert(trigger=item.OffsetTrigger(offset=offset), action=action, google_more=more)
-
-
-# Parts ----------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts(Generic[Told]):
-    """The parts of an event by keys that do not depend on their order, and Google's words of those `left` untold."""
-
-    told: dict[str, Told]
-    left: list[JsonValue] | None
-
-
-def _parts(parts: Sequence[Part], identity: Callable[[Part], str | None], tell: Callable[[Part], Told]) -> _Parts[Told]:
-    whole = [part for part in parts if identity(part)]
-    left: list[JsonValue] = sorted((part.words() for part in parts if not identity(part)), key=canonical)
-    keys = _keys(whole, lambda part: identity(part) or "")
-    return _Parts({key: tell(part) for key, part in zip(keys, whole, strict=True)}, left or None)
-
-
-def _keys(parts: Sequence[Part], identity: Callable[[Part], str]) -> list[str]:
-    """A part is known by its identity, and by all its words where it shares that with another."""
-    times_named = Counter(map(identity, parts))
-    return [
-        _key(name if times_named[name] == 1 else canonical(part.words())) for part in parts for name in [identity(part)]
-    ]
-
-
-def _key(identity: str) -> str:
-    return blake2b(identity.encode(), digest_size=8).hexdigest()
