@@ -55,7 +55,7 @@ def test_what_is_set_is_read_and_the_rest_has_its_default() -> None:
     assert settings.ops_listen == Listen(host="127.0.0.1", port=9102)
     assert settings.database_url.get_secret_value() == PROCESSORS["LIFEOS_DATABASE_URL"]
     assert (settings.security_protocol, settings.topic_prefix) == ("PLAINTEXT", "")
-    assert (settings.todoist_url, settings.safety_poll_seconds) == ("https://api.todoist.com", 21600.0)
+    assert (settings.todoist_url, settings.safety_poll_seconds) == ("https://api.todoist.com", None)
 
 
 def test_each_process_has_its_own_and_ignores_what_is_not_its() -> None:
