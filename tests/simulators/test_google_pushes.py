@@ -130,7 +130,11 @@ async def test_a_calendar_that_is_deleted_is_told_and_ends_its_channels(
         ({"id": "x" * 65}, "channelIdInvalid"),
         ({"type": "pubsub"}, "unknownChannelType"),
         ({"address": "ftp://example.org"}, "push.webhookUrlNotHttps"),
+        ({"address": "http://"}, "push.webhookUrlNotHttps"),
+        ({"address": "http://[::1"}, "push.webhookUrlNotHttps"),
         ({"token": "x" * 257}, "invalid"),
+        ({"token": "a\nb"}, "invalid"),
+        ({"token": 7}, "invalid"),
         ({"expiration": "1"}, "invalid"),
         ({"expiration": "soon"}, "invalid"),
     ],
@@ -301,3 +305,24 @@ async def test_the_books_tell_what_was_asked_of_which_resource(
     assert (google.calls(DANA), google.calls(DANA, events), google.calls(BOB)) == (6, 5, 0)
     assert google.books(DANA)["calls"]["GET /calendar/v3/calendars/{calendar}/events"] == {"200": 3, "400": 1}
     assert json.loads(json.dumps(google.books(DANA)))["channels"][0]["resource"] == events
+
+
+async def test_channels_expire_on_request(google: Simulator, dana: httpx.AsyncClient, receiver: Receiver) -> None:
+    await watched(dana, receiver)
+    google.expire_channels(DANA)
+    add(google)
+    await google.quiesce()
+    assert len(receiver.received) == 1
+    assert [channel["live"] for channel in google.books(DANA)["channels"]] == [False]
+
+
+async def test_the_sync_message_may_come_before_the_answer_and_after(
+    google: Simulator, dana: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    first = set()
+    for number in range(20):
+        before = len(receiver.received)
+        assert (await watch(dana, receiver, f"channel-{number}")).status_code == 200
+        first.add(len(receiver.received) > before)
+        await receiver.heard(before + 1)
+    assert first == {True, False}

@@ -1,6 +1,5 @@
 """Calendar API v3 over HTTP: the paths of Google's discovery document around the pure world."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -330,9 +329,7 @@ def malformed(item: Entity | None) -> Entity:
 
 
 async def _watch(call: Call, resource: str, owner: str | None, uri: str) -> Said:
-    channel = call.simulator.watch(call.holding, resource, owner, uri, call.body)
-    # The sync message may be there before the answer; here it mostly is, and who relies on neither is right.
-    await asyncio.sleep(0.01)
+    channel = await call.simulator.watch(call.holding, resource, owner, uri, call.body)
     return 200, channel.shown()
 
 

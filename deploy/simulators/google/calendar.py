@@ -118,7 +118,7 @@ class Calendar:
     def cancel(self, event: Entity, stamp: Stamp) -> None:
         """A removed occurrence stays for as long as its series does; anything else is only a tombstone."""
         entry = self._put(event | {"status": "cancelled"}, stamp, gone="recurringEventId" not in event)
-        for exception in self.exceptions(event["id"]) if entry.gone else ():
+        for exception in self.exceptions(event["id"]) if entry.gone and event.get("recurrence") else ():
             self._put(exception.value | {"status": "cancelled"}, stamp, gone=True)
 
     def exceptions(self, series_id: str) -> list[Entry]:
@@ -192,7 +192,7 @@ class Calendar:
         if any(before.get(name) != after.get(name) for name in when):
             after = after | {"sequence": before.get("sequence", 0) + 1}
         event = self._keep(after, stamp, before)
-        for exception in self.exceptions(event["id"]):
+        for exception in self.exceptions(event["id"]) if before.get("recurrence") else ():
             at = times.local(exception.value["originalStartTime"])
             if not event.get("recurrence") or not recurrence.occurs(event, at):
                 self._put(exception.value | {"status": "cancelled"}, stamp, gone=True)

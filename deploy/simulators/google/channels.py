@@ -5,14 +5,12 @@ developers.google.com/workspace/calendar/api/guides/push
 
 import re
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from hashlib import blake2b
 from random import Random
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
@@ -31,6 +29,8 @@ ATTEMPTS: Final = 6
 AGENT: Final = "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)"
 STATES = Literal["sync", "exists", "not_exists"]
 
+_TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[\x21-\x7e]*)?")
 _ID = re.compile(r"[A-Za-z0-9\-_+/=]{1,64}")
 
 
@@ -88,6 +88,11 @@ class Channels:
 
     def __init__(self) -> None:
         self.by_id: dict[str, Channel] = {}
+        self._watching: dict[tuple[str, str | None], list[Channel]] = {}
+
+    def add(self, channel: Channel) -> None:
+        self.by_id[channel.id] = channel
+        self._watching.setdefault((channel.resource, channel.owner), []).append(channel)
 
     def open(
         self, account: str, resource: str, owner: str | None, uri: str, body: Entity, now: datetime, lifetime: timedelta
@@ -105,7 +110,7 @@ class Channels:
             token=body.get("token"),
             expires_at=_expiration(body, now, lifetime),
         )
-        self.by_id[id_] = channel
+        self.add(channel)
         return channel
 
     def stop(self, account: str, body: Entity, now: datetime) -> None:
@@ -119,19 +124,14 @@ class Channels:
             raise Refused(404, "notFound", f"Channel '{body['id']}' not found for project '{account}'")
         channel.stopped = True
 
-    def of(self, resource: str, owner: str | None, now: datetime) -> Iterator[Channel]:
+    def of(self, resource: str, owner: str | None, now: datetime) -> list[Channel]:
         """Those that are told of a change there."""
-        return (
-            channel
-            for channel in self.by_id.values()
-            if (channel.resource, channel.owner) == (resource, owner) and channel.live(now)
-        )
+        return [channel for channel in self._watching.get((resource, owner), ()) if channel.live(now)]
 
     def end(self, resource: str) -> None:
-        """What they watched is gone."""
-        for channel in self.by_id.values():
-            if channel.resource == resource:
-                channel.stopped = True
+        """The calendar that they watched is gone."""
+        for channel in self._watching.pop((resource, None), ()):
+            channel.stopped = True
 
 
 def pushed(channel: Channel, state: STATES, dice: Random, *, storm: bool = False) -> Push:
@@ -182,10 +182,11 @@ def _checked(body: Entity, taken: dict[str, Channel]) -> str:
         raise Refused(400, "channelIdNotUnique", f"Channel id {body['id']} not unique")
     if body["type"] not in ("web_hook", "webhook"):
         raise Refused(400, "unknownChannelType", f"Unknown channel type: {body['type']}")
-    if len(str(body.get("token") or "")) > 256:
+    token = body.get("token")
+    if token is not None and not (isinstance(token, str) and _TOKEN.fullmatch(token)):
         raise invalid("token")
     # The provider wants https; what runs on one machine may do without.
-    if urlsplit(str(body["address"])).scheme not in ("http", "https"):
+    if not _ADDRESS.fullmatch(str(body["address"])):
         raise Refused(400, "push.webhookUrlNotHttps", "WebHook callback must be HTTPS", location="address")
     return body["id"]
 

@@ -26,9 +26,9 @@ class Mutation(Body):
 
 
 class Expiry(Body):
-    """Which tokens. `resource`: `calendar/list` or `calendar/events/<id>`; None is all."""
+    """What expires. `resource`, of tokens: `calendar/list` or `calendar/events/<id>`; None is all."""
 
-    tokens: Literal["sync", "page"] = "sync"
+    tokens: Literal["sync", "page", "channel"] = "sync"
     resource: str | None = None
     status: Literal[400, 410] = 410
 
@@ -70,6 +70,8 @@ class GoogleControl(Control[Simulator]):
         account, expiry = self._account(request), await body(request, Expiry)
         if expiry.tokens == "sync":
             self._simulator.expire_sync_tokens(account, expiry.resource)
+        elif expiry.tokens == "channel":
+            self._simulator.expire_channels(account)
         else:
             self._simulator.expire_page_tokens(account, expiry.resource, expiry.status)
         return 204, None

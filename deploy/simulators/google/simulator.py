@@ -105,7 +105,8 @@ class Simulator(Simulated[Holding, Push, ApiFault]):
     def restore(self, saved: SavedSimulator) -> None:
         self.world.restore(saved.world)
         self._holdings |= {account: Holding(account, token) for account, token in saved.tokens.items()}
-        self.channels.by_id |= {channel.id: channel for channel in saved.channels}
+        for channel in saved.channels:
+            self.channels.add(channel)
 
     @property
     def state(self) -> tuple[object, ...]:
@@ -207,10 +208,16 @@ class Simulator(Simulated[Holding, Push, ApiFault]):
         for log in self._logs(account, resource):
             log.expire_pages(status)
 
-    def watch(self, holding: Holding, resource: str, owner: str | None, uri: str, body: Entity) -> Channel:
-        """Open a channel; its sync message goes out at once. Raises `Refused`."""
+    def expire_channels(self, account: str) -> None:
+        """Every channel of an account has expired: it pushes no more, and stopping it is 404."""
+        for channel in self._of(account):
+            channel.expires_at = min(channel.expires_at, self.now())
+
+    async def watch(self, holding: Holding, resource: str, owner: str | None, uri: str, body: Entity) -> Channel:
+        """Open a channel; its sync message goes out at once, and half of the time it is there first. Raises `Refused`."""
         channel = self.channels.open(holding.account, resource, owner, uri, body, self.now(), self.lifetime)
         self._push(channel, "sync")
+        await asyncio.sleep(self._dice.choice((0, 0.02)))
         return channel
 
     def calls(self, account: str, resource: str | None = None) -> int:
@@ -274,7 +281,7 @@ class Simulator(Simulated[Holding, Push, ApiFault]):
         for change in self.world.take():
             self._enter(change)
             gone = change.account is None and change.action == "deleted" and change.resource.endswith(f"/{change.id}")
-            for channel in list(self.channels.of(change.resource, change.account, self.now())):
+            for channel in self.channels.of(change.resource, change.account, self.now()):
                 self._push(channel, "not_exists" if gone else "exists")
             if gone:
                 self.channels.end(change.resource)

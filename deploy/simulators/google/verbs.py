@@ -164,20 +164,21 @@ def access(
 
 
 @click.command()
-@click.option("--pages", is_flag=True, help="Page tokens instead of sync tokens.")
+@click.option("--pages", "what", flag_value="page", help="Page tokens instead of sync tokens.")
+@click.option("--channels", "what", flag_value="channel", help="Channels: they push no more.")
 @click.option("--status", type=click.Choice(["400", "410"]), default="410", show_default=True, help="For page tokens.")
 @click.option("--resource", metavar="NAME", help="Only of calendar/list, or of calendar/events/ID.")
 @driving
 def expire(
-    remote: "GoogleRemote", account: str, as_json: bool, /, pages: bool, status: str, resource: str | None
+    remote: "GoogleRemote", account: str, as_json: bool, /, what: str | None, status: str, resource: str | None
 ) -> None:
-    """Make every sync token (or page token) given so far invalid."""
-    what = "page" if pages else "sync"
+    """Make every sync token, page token or channel there is so far invalid."""
+    what = what or "sync"
     remote.expire(account, what, resource, int(status))
     if as_json:
-        show_json({"account": account, "tokens": what, "resource": resource})
+        show_json({"account": account, "expired": what, "resource": resource})
     else:
-        click.echo(f"the {what} tokens of {account} are invalid now")
+        click.echo(f"the {what}{'s' if what == 'channel' else ' tokens'} of {account} are invalid now")
 
 
 @click.command()
