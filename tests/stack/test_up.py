@@ -1,5 +1,6 @@
 """`lifeos up` from a person's seat: it says what runs, other verbs find it, and it ends in order when asked."""
 
+import json
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -41,6 +42,10 @@ async def test_up_in_the_background_is_found_by_other_verbs_until_down(variables
     found = environment.environment(here)
     assert found["LIFEOS_DATABASE_URL"] == variables["LIFEOS_DATABASE_URL"]
     assert (await lifeos(here, "simulate", "todoist", "create", "Buy milk"))[0] == 0
+    assert (await lifeos(here, "simulate", "google", "create", "Choir"))[0] == 0
+    status, said = await lifeos(here, "connections", "list", "--json")
+    connected = {(one["provider"], one["account"]) for one in map(json.loads, said.splitlines())}
+    assert (status, connected) == (0, {("todoist", "2671355"), ("google", "113774264463038321964")})
 
     status, said = await lifeos(variables, "up")
     assert (status, "running already" in said) == (2, True)
