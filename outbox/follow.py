@@ -49,17 +49,37 @@ select r.run_id, r.outcome, r.started_at, r.ended_at, r.detail, r.found_by, r.ca
 from sync_runs r """
 RUN_BY_ID = RUN + "where r.run_id = $1 limit 1"
 RUNS_BY_CAUSE = RUN + "where r.causation_id = $1 order by r.ended_at limit $2"
-RUNS_SINCE = RUN + "where r.cursor_id = $1 and r.ended_at >= $2 and r.wanted >= $3 order by r.ended_at limit $4"
+HAD_SEEN = RUN + "where r.cursor_id = $1 and r.ended_at >= $2 and r.wanted >= $3 and "
+ENDED_WELL = HAD_SEEN + "r.outcome in ('done', 'closed') order by r.ended_at limit 1"
+TRIED = (
+    HAD_SEEN
+    + """r.outcome not in ('done', 'closed') and r.ended_at < coalesce($4::timestamptz, 'infinity')
+order by r.ended_at desc limit $5"""
+)
 
-# A run that died left what it had committed, and no row of its own.
-CUT_SHORT = """
+# A run that died left what it had committed, and no row of its own; nor has one that is under way.
+WITHOUT_ROW = """
 select h.run_id, min(h.recorded_at) as started_at, max(h.recorded_at) as ended_at, min(h.found_by) as found_by,
-    min(h.causation_id) as causation_id, h.tenant_id, h.connection_id
+    min(h.causation_id) as causation_id, h.tenant_id, h.connection_id, c.id as cursor_id, c.resource,
+    case when c.leased_until > now() and c.last_start <= min(h.recorded_at) then 'under way' else 'cut short' end as outcome
+"""
+SINCE = """
 from (select * from sync_history where tenant_id = $1 and connection_id = $2 and recorded_at >= $3 and recorded_at < $4
       order by recorded_at desc limit 10000) h
 join integration_data_mapping m on m.tenant_id = h.tenant_id and m.item_id = h.item_id and m.cursor_id = $5
+join sync_cursors c on c.id = m.cursor_id
 where not exists (select from sync_runs r where r.run_id = h.run_id)
-group by h.run_id, h.tenant_id, h.connection_id order by 2 limit $6"""
+group by h.run_id, h.tenant_id, h.connection_id, c.id order by 2 limit $6"""
+CUT_SHORT = WITHOUT_ROW + SINCE
+OF_CHANGES = (
+    WITHOUT_ROW
+    + """
+from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::uuid[])
+    h(tenant_id, connection_id, run_id, recorded_at, found_by, causation_id, item_id)
+left join integration_data_mapping m on m.tenant_id = h.tenant_id and m.item_id = h.item_id
+left join sync_cursors c on c.id = m.cursor_id
+group by h.run_id, h.tenant_id, h.connection_id, c.id order by 2"""
+)
 
 HISTORY = """
 select h.item_id, h.version, h.prev_version, h.kind, h.action, h.changed, h.external_id, h.recorded_at, h.found_by,
@@ -110,6 +130,9 @@ union all select 'subscription' from webhook_subscriptions where id = $1 limit 1
 @dataclass(slots=True)
 class Trail:
     """What belongs to an id. `found` says what the id is the id of; `left_off` counts changes beyond the most asked for.
+
+    A run's `outcome` is that of its row, or `cut short` or `under way` where it has none: then it is known from its first
+    to its last change only.
 
     A change's `state` is `published` (its `topic`, `partition` and `offset` say where, unless that was not noted),
     `waiting` (in its lane, whose `relay` publishes it) or `dropped` (the outbox no longer holds it).
@@ -192,28 +215,22 @@ async def _of_a_delivery(pool: Pool, trail: Trail, sought: str, most: int) -> No
 
 async def _add_runs_of(pool: Pool, trail: Trail, receipt: Row, most: int) -> None:
     """The runs that had seen a delivery, up to the first that ended well; what its cursor waits for where none has."""
-    asked = (receipt["cursor_id"], receipt["accepted_at"], receipt["wanted"], TRIES)
-    tries = await _rows(pool, RUNS_SINCE, *asked)
-    ended = next((n for n, run in enumerate(tries) if run["outcome"] in ("done", "closed")), None)
-    tries = tries if ended is None else tries[: ended + 1]
-    until = tries[-1]["started_at"] if tries else datetime.now(UTC) + STRAY
+    seen = (receipt["cursor_id"], receipt["accepted_at"], receipt["wanted"])
+    ended = await _rows(pool, ENDED_WELL, *seen)
+    tries = await _rows(pool, TRIED, *seen, ended[0]["ended_at"] if ended else None, TRIES)
+    runs = [*reversed(tries), *ended]
+    until = runs[-1]["started_at"] if ended else datetime.now(UTC) + STRAY
     window = (receipt["tenant_id"], receipt["connection_id"], receipt["accepted_at"], until)
     lost = await _rows(pool, CUT_SHORT, *window, receipt["cursor_id"], TRIES)
-    for run in [_lost(row, receipt) for row in lost] + tries:
+    for run in [_uncounted(run) for run in lost] + runs:
         await _add_run(pool, trail, run, most)
-    if ended is None:
+    if not ended:
         trail.waiting += await _rows(pool, WAITING, receipt["cursor_id"])
 
 
-def _lost(run: Row, receipt: Row) -> Row:
-    """A run without a row, as one with it; nobody counted what it changed."""
-    return run | {
-        "outcome": "cut short",
-        "detail": None,
-        "cursor_id": receipt["cursor_id"],
-        "resource": receipt["resource"],
-        **dict.fromkeys(("wanted", "created", "updated", "deleted", "rejected", "deliveries")),
-    }
+def _uncounted(run: Row) -> Row:
+    """A run without a row, as one with it."""
+    return run | dict.fromkeys(("detail", "wanted", "created", "updated", "deleted", "rejected", "deliveries"))
 
 
 async def _of_a_run(pool: Pool, trail: Trail, run_id: UUID, most: int) -> None:
@@ -239,14 +256,9 @@ async def _add_run(pool: Pool, trail: Trail, run: Row, most: int) -> None:
 async def _of_a_lost_run(pool: Pool, trail: Trail, run_id: UUID, most: int) -> None:
     """By its changes alone. There is no index for that, so it is looked for last."""
     rows = await _rows(pool, OF_A_LOST_RUN, run_id, most)
-    if not rows:
-        return
-    trail.found.append("run")
-    _add_changes(trail, rows)
-    first, last = trail.changes[0], trail.changes[-1]
-    same = {name: first[name] for name in ("run_id", "found_by", "causation_id", "tenant_id", "connection_id")}
-    span = {"started_at": first["recorded_at"], "ended_at": last["recorded_at"]}
-    trail.runs.append(_lost(same | span, {"cursor_id": None, "resource": None}))
+    if rows:
+        trail.found.append("run")
+        _add_changes(trail, rows)
 
 
 async def _of_an_item(pool: Pool, trail: Trail, item_id: UUID, most: int) -> None:
@@ -302,15 +314,23 @@ async def _rows(pool: Pool, statement: str, *arguments: object) -> list[Row]:
 
 async def _lead_back(pool: Pool, trail: Trail) -> None:
     """From changes to their runs, and from runs to the deliveries that caused them."""
-    for change in trail.changes:
-        if all(change["run_id"] != run["run_id"] for run in trail.runs):
-            trail.runs += await _rows(pool, RUN_BY_ID, change["run_id"])
-    known = {delivery["delivery_id"] for delivery in trail.deliveries}
+    known = {run["run_id"] for run in trail.runs}
+    for run_id in _once(change["run_id"] for change in trail.changes if change["run_id"] not in known):
+        trail.runs += await _rows(pool, RUN_BY_ID, run_id) or await _without_row(pool, trail, run_id)
+    told = {delivery["delivery_id"] for delivery in trail.deliveries}
     for cause in _once(thing["causation_id"] for thing in (*trail.runs, *trail.changes)):
-        if cause not in known:
+        if cause not in told:
             receipts = await _rows(pool, DELIVERIES, cause, TIMES)
             ours = {run["cursor_id"] for run in trail.runs} - {None}
             trail.deliveries += [receipt for receipt in receipts if not ours or receipt["cursor_id"] in ours]
+
+
+async def _without_row(pool: Pool, trail: Trail, run_id: UUID) -> list[Row]:
+    """A run as its changes tell of it."""
+    changes = [change for change in trail.changes if change["run_id"] == run_id]
+    names = ("tenant_id", "connection_id", "run_id", "recorded_at", "found_by", "causation_id", "item_id")
+    rows = await _rows(pool, OF_CHANGES, *([change[name] for change in changes] for name in names))
+    return [_uncounted(row) for row in rows[:1]]
 
 
 def _once(things: Iterable[T]) -> list[T]:

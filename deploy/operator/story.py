@@ -11,6 +11,7 @@ Row = dict[str, Any]
 
 INDENT: Final = " " * 14
 NARROW, WIDE = 80, 100
+NO_ROW: Final = {"cut short": "it was cut short, and another began again", "under way": "it is under way"}
 
 
 class Event(NamedTuple):
@@ -133,13 +134,14 @@ def _run(run: Row) -> Iterator[Event]:
     more += [f"resource {run['resource']}"] if run["resource"] else []
     if run["causation_id"] != str(run["run_id"]):
         more.append(f"caused by {run['causation_id']}")
-    yield Event(run["started_at"], f"run began, found by {run['found_by']}", more)
+    began = "first sign of a run" if run["outcome"] in NO_ROW else "run began"
+    yield Event(run["started_at"], f"{began}, found by {run['found_by']}", more)
     yield Event(run["ended_at"], _ending(run), [f"run {run['run_id']}"])
 
 
 def _ending(run: Row) -> str:
-    if run["outcome"] == "cut short":
-        return "its last sign: the run was cut short, and begun again"
+    if run["outcome"] in NO_ROW:
+        return f"last sign of the run: {NO_ROW[run['outcome']]}"
     counts = [f"{run[name]} {name}" for name in ("created", "updated", "deleted", "rejected") if run[name]]
     found = ", ".join(counts) or "nothing that was not known"
     others = f"; had seen {run['deliveries']} deliveries" if (run["deliveries"] or 0) > 1 else ""

@@ -107,6 +107,29 @@ async def test_a_run_that_died_is_known_by_what_it_committed(pool: Pool, spine: 
     assert by_its_id.runs[0]["outcome"] == "cut short"
 
 
+@pytest.mark.parametrize("id_", ["d", str(RUN), "an item"])
+async def test_a_run_that_is_under_way_is_not_taken_for_dead(pool: Pool, spine: Spine, id_: str) -> None:
+    await received(pool, "d", wanted=5, ago=60)
+    await pool.execute("update sync_cursors set last_start = now()")
+    await changed(spine, "a")
+    await pool.execute("update sync_cursors set leased_until = now() + interval '1 h'")
+    trail = await follow(pool, str(spine.item("a")) if id_ == "an item" else id_, 20)
+    assert [(run["run_id"], run["outcome"]) for run in trail.runs] == [(RUN, "under way")]
+
+
+async def test_however_often_it_was_tried_in_vain_the_run_that_saw_a_delivery_is_found(
+    pool: Pool, spine: Spine
+) -> None:
+    await received(pool, "d", wanted=5, ago=100)
+    for ago in range(90, 60, -1):
+        await ran(pool, "retried", 5, ago)
+    done = await ran(pool, "done", 5, ago=50)
+    trail = await follow(pool, "d", 20)
+    assert trail.runs[-1]["run_id"] == done
+    assert len(trail.runs) == module.TRIES + 1
+    assert trail.waiting == []
+
+
 async def test_what_a_delivery_caused_is_found_when_its_receipt_is_no_longer_kept(pool: Pool, spine: Spine) -> None:
     run_id = await ran(pool, "done", 5, ago=10, cause="long-gone")
     trail = await follow(pool, "long-gone", 20)
@@ -177,7 +200,8 @@ STATEMENTS: Final = {
     "DELIVERIES": ("x", 20),
     "RUN_BY_ID": (UUID(int=1),),
     "RUNS_BY_CAUSE": ("x", 20),
-    "RUNS_SINCE": (UUID(int=1), None, 1, 20),
+    "ENDED_WELL": (UUID(int=1), None, 1),
+    "TRIED": (UUID(int=1), None, 1, None, 20),
     "CUT_SHORT": (UUID(int=1), UUID(int=1), None, None, UUID(int=1), 20),
     "OF_A_RUN": (UUID(int=1), UUID(int=1), None, None, UUID(int=1), 20),
     "VERSION": (UUID(int=1), UUID(int=1), None, None, UUID(int=1), 1),
