@@ -207,6 +207,8 @@ async def test_a_series_that_ends_earlier_loses_the_exceptions_after(
     told = {item["id"]: item["status"] for item in (await listed(dana, syncToken=token))["items"]}
     assert told == {series["id"]: "confirmed", after: "cancelled"}
     assert [item["id"] for item in (await listed(dana))["items"]] == [series["id"], before]
+    google.patch(DANA, "primary", series["id"], {"recurrence": ["RRULE:FREQ=DAILY"]})
+    assert (await dana.get(f"{EVENTS}/{after}")).json()["summary"] == "Stand-up"
 
 
 async def test_a_move_keeps_the_id_and_takes_exceptions_along(google: Simulator, dana: httpx.AsyncClient) -> None:

@@ -19,8 +19,9 @@ class Books(Records[Push]):
         self.resources: Counter[tuple[str, str]] = Counter()
 
     def of_resource(self, resource: str) -> dict[str, int]:
-        """Calls that concerned a resource (`calendar/list`, `calendar/events/<id>`): `full` and `partial` reads, each
-        counted once with its last page; `page`, every page; `watch`, `stop`, and the refused ones by status."""
+        """What was asked of a resource (`calendar/list`, `calendar/events/<id>`), and how often: `call` counts every such
+        call, refused ones too, `watch` and `stop` those for channels, `page` every page that was served, `full` and
+        `partial` the reads that came to their last page."""
         return {what: count for (name, what), count in self.resources.items() if name == resource}
 
     def by_resource(self) -> dict[str, dict[str, int]]:

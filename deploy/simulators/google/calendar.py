@@ -5,6 +5,7 @@ developers.google.com/workspace/calendar/api/v3/reference/events, .../guides/rec
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -68,7 +69,12 @@ class Calendar:
         """An event as events.get shows it, deleted ones too; an occurrence that is no exception is made up. Raises
         `Refused`."""
         entry = self.log.entries.get(event_id)
-        return entry.value if entry is not None else self._occurrence(event_id)
+        if entry is None:
+            return self._occurrence(event_id)
+        if entry.gone and "recurringEventId" in entry.value:
+            with suppress(Refused):  # its series has that occurrence again
+                return self._occurrence(event_id)
+        return entry.value
 
     def insert(self, body: Entity, creator: Entity, ids: Callable[[], str], stamp: Stamp) -> Entity:
         """A new event. Raises `Refused`, with 409 where its own id is taken, be it by a deleted one."""
