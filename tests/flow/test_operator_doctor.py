@@ -3,10 +3,12 @@
 import asyncio
 import re
 import signal
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
+import asyncpg
 import orjson
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
@@ -131,8 +133,6 @@ async def test_a_partition_that_stands_still(ann: Person) -> None:
 
 @asynccontextmanager
 async def locked(world: World, topic: str, partition: int) -> AsyncIterator[None]:
-    import asyncpg
-
     db = await asyncpg.connect(world.database)
     try:
         async with db.transaction():
@@ -342,8 +342,6 @@ async def test_a_setting_that_is_wrong_hides_no_other_check(ann: Person) -> None
 
 @contextmanager
 def silent() -> Iterator[str]:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 
@@ -368,6 +366,18 @@ async def test_a_server_that_is_away_leaves_the_checks_of_the_other(ann: Person,
     assert set(trouble(neither)) == of_kafka | of_database
     assert no_database["postgresql"]["said"] == f"PostgreSQL at {CLOSED} does not answer: Connection refused"
     assert HIDDEN not in str(no_database)
+
+
+async def test_a_check_that_cannot_look_hides_no_other(ann: Person) -> None:
+    db = await asyncpg.connect(ann.world.database)
+    try:
+        async with db.transaction():
+            await db.execute("lock table parked in access exclusive mode")
+            told = await examine(ann.world)
+    finally:
+        await db.close()
+    assert trouble(told) == {"parked": "bad"}
+    assert told["parked"]["said"] == "could not be looked at: canceling statement due to statement timeout"
 
 
 async def test_only_what_is_given_is_judged(ann: Person) -> None:

@@ -1,7 +1,10 @@
 """An operator follows one delivery, by whatever id is at hand, to the group that has read its change."""
 
 import asyncio
+import os
 import re
+import signal
+import socket
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -17,7 +20,7 @@ from outbox.connections import DEMO_TENANT
 from outbox.follow import follow
 from schemas.identity import item_id
 from tests.flow.calendars import owner
-from tests.flow.command import CLOSED, NO_KAFKA, Said, json_lines, run, variables
+from tests.flow.command import BOUND_SECONDS, CLOSED, NO_KAFKA, Said, json_lines, run, start, variables
 from tests.flow.people import Person, person
 from tests.flow.records import put
 from tests.flow.world import World
@@ -128,7 +131,13 @@ async def test_a_change_stands_where_it_is_said_to_stand(followed: Followed) -> 
     """Lanes mix kinds and batches, topics mix lanes: the offset is counted, and has to be right for every change."""
     world = followed.ann.world
     others = [await person(world, tasks=30) for _ in range(3)]
-    await asyncio.gather(*(world.simulator.mix(one.account, 80, seed=n) for n, one in enumerate(others)))
+    await world.settled()
+    # Several runs wait for the relay, so that a batch of one kind has rows of the others between its own.
+    assert await world.service.relay.stop() == 0
+    for turn in range(3):
+        await asyncio.gather(*(world.simulator.mix(one.account, 30, seed=turn) for one in others))
+        await until(lambda: is_read(world), "everything is read", within=30)
+    await world.service.relay.start()
     await world.settled()
     claimed: dict[Place, str] = {}
     async with postgres.pool(world.database, "test", size=1) as db:
@@ -139,6 +148,12 @@ async def test_a_change_stands_where_it_is_said_to_stand(followed: Followed) -> 
     assert {place.topic.rpartition(".")[2] for place in claimed} == {"task", "collection", "sync"}
     records = await cluster.records_at(world.kafka, claimed)
     assert {place: dict(record.headers)["ce_id"].decode() for place, record in records.items() if record} == claimed
+
+
+async def is_read(world: World) -> bool:
+    """Every push is out and accepted, and a run has seen it."""
+    unread = await world.ask("select from sync_cursors where wanted > done")
+    return world.simulator.pending == 0 and await world.unhandled() == 0 and not unread
 
 
 async def test_the_story_fits_eighty_columns_and_is_told_in_the_order_of_time(followed: Followed) -> None:
@@ -316,6 +331,28 @@ async def test_without_kafka_the_story_ends_with_the_database(followed: Followed
     told = orjson.loads(machine.out)
     assert re.fullmatch(NO_KAFKA, told["kafka"])
     assert [change["groups"] for change in told["changes"]] == [[], []]
+
+
+async def test_ctrl_c_ends_it_quietly(followed: Followed) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        kafka = {"LIFEOS_KAFKA_BOOTSTRAP": f"127.0.0.1:{silent.getsockname()[1]}"}
+        child = await start(variables(followed.ann.world) | kafka, "deliveries", "show", followed.delivery)
+        asked, _ = await asyncio.wait_for(asyncio.to_thread(silent.accept), BOUND_SECONDS)
+        child.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(child.communicate(), BOUND_SECONDS)
+        asked.close()
+    assert (child.returncode, out, err) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("words", [("show",), ("list", "--json", "--limit", "1000")])
+async def test_a_reader_that_has_gone_ends_it_quietly(followed: Followed, words: tuple[str, ...]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    more = (followed.delivery,) if words == ("show",) else ()
+    child = await start(variables(followed.ann.world), "deliveries", *words, *more, out=writing)
+    os.close(writing)
+    _, err = await asyncio.wait_for(child.communicate(), BOUND_SECONDS)
+    assert (child.returncode, err) == (1, b"")
 
 
 async def test_without_a_verb_deliveries_are_listed(followed: Followed) -> None:
