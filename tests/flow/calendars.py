@@ -76,7 +76,18 @@ class Owner:
         """The resource that a calendar is."""
         return f"calendar/events/{calendar or self.own}"
 
-    def calls(self, resource: str | None = None) -> int:
+    def change(self) -> None:
+        """Some change, announced."""
+        self.add("Something new")
+
+    async def connect_again(self) -> None:
+        assert await self.world.connect_google(self.account, f"token-{self.account}") == self.connection
+
+    @property
+    def calls(self) -> int:
+        return self.google.calls(self.account)
+
+    def calls_for(self, resource: str) -> int:
         return self.google.calls(self.account, resource)
 
     def reads(self, resource: str, what: str = "full") -> int:
@@ -109,15 +120,15 @@ class Owner:
         items = [orjson.loads(row["value"])["item"] for row in await self.world.ask(STATES, self.connection)]
         return [item for item in items if item["resource"] == resource]
 
-    async def hears(self, within: float = 20.0) -> None:
-        """A change made now is published, whatever happens to others meanwhile."""
+    async def hears(self, within: float = 20.0) -> float:
+        """A change made now is published, whatever happens to others meanwhile. Returns after how many seconds."""
         external_id = f"{self.own}/{self.add('Is anybody there?')}"
         item = item_id(DEMO_TENANT, "google", self.account, "calendar-event", external_id)
 
         async def published() -> bool:
             return bool((await self.world.ask(PUBLISHED, item))[0][0])
 
-        await until(published, f"{self.account} hears of a change", within)
+        return await until(published, f"{self.account} hears of a change", within)
 
     def is_told_to(self, subscriber: Subscriber) -> None:
         """A subscriber holds what the provider holds."""

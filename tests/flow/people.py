@@ -40,6 +40,13 @@ class Person:
         """One change in their account, announced like any other."""
         return self.world.simulator.run(self.account, type_, **args)
 
+    def change(self) -> None:
+        """Some change, announced."""
+        self.run("item_add", content="Something new")
+
+    async def connect_again(self) -> None:
+        assert await self.world.connect(self.account, f"token-{self.account}") == self.connection
+
     async def cursor(self) -> Any:
         (row,) = await self.world.ask(CURSOR, self.connection)
         return row
@@ -55,15 +62,15 @@ class Person:
         """The versions of their `sync` item, in order."""
         return [orjson.loads(row["value"])["item"] for row in await self.world.ask(STATES, self.connection)]
 
-    async def hears(self, within: float = 20.0) -> None:
-        """A change made now is published, whatever happens to others meanwhile."""
+    async def hears(self, within: float = 20.0) -> float:
+        """A change made now is published, whatever happens to others meanwhile. Returns after how many seconds."""
         task = self.run("item_add", content="Is anybody there?")
         item = item_id(DEMO_TENANT, "todoist", self.account, "task", task["id"])
 
         async def published() -> bool:
             return bool((await self.world.ask(PUBLISHED, item))[0][0])
 
-        await until(published, f"{self.account} hears of a change", within)
+        return await until(published, f"{self.account} hears of a change", within)
 
     @property
     def calls(self) -> int:

@@ -57,10 +57,10 @@ async def test_two_thousand_mixed_changes_arrive_once_in_order_and_whole(running
 async def test_a_storm_of_pushes_becomes_few_provider_calls_and_every_delivery_has_a_receipt(
     running: World, ann: Owner
 ) -> None:
-    before = ann.calls(ann.events())
+    before = ann.calls_for(ann.events())
     storm = await running.google.storm(ann.account, 10_000, concurrency=64)
     await running.settled()
-    assert ann.calls(ann.events()) - before <= 20
+    assert ann.calls_for(ann.events()) - before <= 20
     (channel,) = await ann.subscriptions()
     receipts = await running.ask(RECEIPTS, channel["id"])
     pushes = running.google.holding(ann.account).books.pushes
@@ -286,7 +286,7 @@ async def test_an_account_that_is_connected_again_is_read_from_the_beginning(run
     running.google.faults.set(Faults(push=PushFaults(drop=1.0)))
     ann.rename(event, "Not announced")
     running.google.faults.set(Faults())
-    assert await running.connect_google(ann.account, f"token-{ann.account}") == ann.connection
+    await ann.connect_again()
     await running.settled()
     assert {name: ann.reads(name) for name in full} == {name: count + 1 for name, count in full.items()}
     assert await ann.told(before) == [(f"{ann.own}/{event}", "updated", "full")]

@@ -154,7 +154,7 @@ async def test_pushes_of_no_living_channel_of_ours_have_no_effect(running: World
         (own, {"X-Goog-Channel-ID": str(nobody), "X-Goog-Channel-Token": minted(ann, nobody)}, "unmatched"),
         (own, {}, "wanted"),
     ]
-    wanted, calls = (await ann.cursor())["wanted"], ann.calls()
+    wanted, calls = (await ann.cursor())["wanted"], ann.calls
     numbers = iter(range(9_000_001, 9_000_100))
     for changed in refused:
         number = next(numbers)
@@ -170,7 +170,7 @@ async def test_pushes_of_no_living_channel_of_ours_have_no_effect(running: World
         ], channel.resource
     # The last push of all was the only one that counted: one run over one resource.
     assert (await ann.cursor())["wanted"] == wanted + 1
-    assert ann.calls() == calls + 1
+    assert ann.calls == calls + 1
     ann.is_told_to(await running.subscriber())
 
 

@@ -1,15 +1,26 @@
-"""One connection that is slow, stuck or refused holds up nobody else, and asks its provider no more than it may."""
+"""What is slow, stuck or refused holds up nobody else, and asks its provider no more than it may: be it one connection, or
+all of a provider's."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from statistics import median
+from typing import Any, Final, get_args
 
 import asyncpg
 import pytest
 
-from deploy.simulators.todoist.faults import ApiFault, Faults
+from deploy.simulators.faults import AllFaults
+from deploy.simulators.google import faults as google
+from deploy.simulators.todoist import faults as todoist
+from deploy.simulators.todoist.faults import ApiFault, Faults, PushFaults
 from schemas.identity import lane
+from schemas.providers import Provider
+from tests.flow.calendars import Owner, owner
 from tests.flow.people import Person, person
 from tests.flow.world import World
 from tests.outbox.conditions import until
 
 LOCK = "select from sync_cursors where connection_id = $1 for update"
+RUNS = "select count(*) from sync_runs where connection_id = $1"
 UNHANDLED = "select count(*) from receipts where account = $1"
 
 
@@ -62,3 +73,79 @@ async def test_a_provider_that_says_at_once_is_not_taken_at_its_word(running: Wo
     assert running.calls(ann.account) - before <= 4
     running.simulator.faults.set(Faults())
     await ann.hears()
+
+
+# One provider beside another ------------------------------------------------------------------------------------------
+
+SLOW: Final = 4.0
+"""Seconds that a slow answer takes: more than anybody waits for meanwhile."""
+LATE: Final = 10.0
+"""Seconds from a push to its topic that nobody may ever need; most need a tenth of one."""
+OFTEN: Final = 100_000
+"""How many calls a fault hits: as good as all, and counted."""
+PUSHES: Final = PushFaults(drop=0.3, duplicate=0.3, reorder=5, seed=1)
+
+Ways = Mapping[str, AllFaults[Any]]
+"""To be broken: every one in which a simulator can be."""
+Made = Callable[[World], Awaitable[Person | Owner]]
+
+
+def broken_todoist() -> Ways:
+    calls = {kind: todoist.ApiFault(kind=kind, seconds=SLOW, times=OFTEN) for kind in get_args(todoist.ApiFaultKind)}
+    calls["hangs"] = todoist.ApiFault(kind="slow", seconds=2 * SLOW, times=OFTEN)
+    return {"pushes": todoist.Faults(push=PUSHES)} | {what: todoist.Faults(api=(one,)) for what, one in calls.items()}
+
+
+def broken_google() -> Ways:
+    calls = {kind: google.ApiFault(kind=kind, seconds=SLOW, times=OFTEN) for kind in get_args(google.ApiFaultKind)}
+    calls["hangs"] = google.ApiFault(kind="slow", seconds=2 * SLOW, times=OFTEN)
+    calls["refused as too many"] = google.ApiFault(
+        kind="rate_limited", status=403, reason="userRateLimitExceeded", times=OFTEN
+    )
+    return {"pushes": google.Faults(push=PUSHES)} | {what: google.Faults(api=(one,)) for what, one in calls.items()}
+
+
+@pytest.mark.parametrize("broken", ["todoist", "google"])
+async def test_whatever_a_provider_does_the_other_does_not_notice(running: World, broken: Provider) -> None:
+    """For each way to be broken somebody who meets it, and somebody with the other provider who hears of a change."""
+    ways = broken_todoist() if broken == "todoist" else broken_google()
+    simulator: Any = running.simulator if broken == "todoist" else running.google
+    made: tuple[Made, Made] = (person, owner) if broken == "todoist" else (owner, person)
+    sick, sound = [{way: await make(running) for way in ways} for make in made]
+    await running.settled()
+    runs, calls = await counted(running, sound.values()), {way: one.calls for way, one in sound.items()}
+    seconds = []
+    for way, faults in ways.items():
+        simulator.faults.set(faults)
+        await meets(simulator, sick[way])
+        seconds.append(await sound[way].hears(LATE))
+    simulator.faults.set(simulator.faults.none)
+    for one in sick.values():
+        await one.connect_again()
+    await running.settled()
+
+    assert {way: one.calls - calls[way] for way, one in sound.items()} == dict.fromkeys(ways, 1)
+    assert await counted(running, sound.values()) == [count + 1 for count in runs]
+    assert median(seconds) < 1
+    subscriber = await running.subscriber()
+    assert subscriber.breaches == []
+    for one in (*sick.values(), *sound.values()):
+        one.is_told_to(subscriber)
+
+
+async def counted(running: World, people: Iterable[Person | Owner]) -> list[int]:
+    """How many runs each of them had."""
+    return [int((await running.ask(RUNS, one.connection))[0][0]) for one in people]
+
+
+async def meets(simulator: Any, one: Person | Owner) -> None:
+    """Changes something of theirs until a call is hit by what is broken; of pushes, until some of them were."""
+    if any(fault.kind == "invalid_cursor" for fault in simulator.faults.get().api):
+        simulator.expire_sync_tokens(one.account)  # only a full read has such pages
+    for _ in range(1 if simulator.faults.get().api else 20):
+        one.change()
+
+    async def hit() -> bool:
+        return all(fault.times < OFTEN for fault in simulator.faults.get().api)
+
+    await until(hit, f"{one.account} meets what is broken")
