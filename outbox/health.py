@@ -43,7 +43,11 @@ select count(*) filter (where status = 'active'),
     count(*) filter (where status = 'failed'),
     (array_agg(last_error order by updated_at desc)
         filter (where last_error is not null and status in ('pending', 'failed')))[1]
-from webhook_subscriptions where status in ('pending', 'active', 'failed')"""
+from (
+    select distinct on (tenant_id, connection_id, resource) * from webhook_subscriptions
+    where status in ('pending', 'active', 'failed')
+    order by tenant_id, connection_id, resource, status = 'active' and coalesce(expires_at > now(), true) desc,
+        expires_at desc nulls first, created_at desc) w"""
 PARKED: Final = """
 select reason, count(*) from parked where parked_at > now() - $1::interval group by reason order by reason"""
 DAYS: Final = """
@@ -122,7 +126,8 @@ async def relays(pool: Pool) -> int:
 
 
 class Subscriptions(NamedTuple):
-    """Counts by what is the matter; `nearest_seconds` is until the next one expires, None: none does."""
+    """Counts by what is the matter with a resource's best one; `nearest_seconds` is until the next of them expires, None:
+    none does."""
 
     active: int
     expired: int

@@ -27,6 +27,11 @@ ANOTHER_CLOCK: Final = """
 create function public.clock_timestamp() returns timestamptz language sql as
     $$ select pg_catalog.clock_timestamp() + interval '{seconds} s' $$"""
 
+SUBSCRIBED: Final = """
+insert into webhook_subscriptions (tenant_id, profile_id, connection_id, provider, resource, due_at, status, expires_at,
+    created_at)
+select tenant_id, profile_id, id, 'google', 'calendar/list', 'infinity', {columns} from integration_connections"""
+
 
 @pytest.fixture(scope="module")
 async def ann(shared: World) -> Person:
@@ -227,16 +232,27 @@ async def test_what_stands_wrong_in_a_table(
     ],
 )
 async def test_a_subscription(ann: Person, columns: str, said: str | None) -> None:
-    await ann.world.plant(f"""
-        insert into webhook_subscriptions (tenant_id, profile_id, connection_id, provider, resource, due_at, status,
-            expires_at, created_at)
-        select tenant_id, profile_id, id, 'google', 'calendar/list', 'infinity', {columns} from integration_connections""")
+    await ann.world.plant(SUBSCRIBED.format(columns=columns))
     try:
         told = await examine(ann.world)
     finally:
         await ann.world.plant("delete from webhook_subscriptions")
     assert trouble(told) == ({} if said is None else {"subscriptions": "warn"})
     assert said is None or told["subscriptions"]["said"] == said
+
+
+@pytest.mark.parametrize(
+    "columns", ["'active', now() - interval '1 d', now()", "'failed', null, now() - interval '1 d'"]
+)
+async def test_a_subscription_that_another_has_replaced_is_no_trouble(ann: Person, columns: str) -> None:
+    for one in (columns, "'active', now() + interval '6 d', now()"):
+        await ann.world.plant(SUBSCRIBED.format(columns=one))
+    try:
+        told = await examine(ann.world)
+    finally:
+        await ann.world.plant("delete from webhook_subscriptions")
+    assert trouble(told) == {}
+    assert told["subscriptions"]["said"] == "1 active, the next expires in 6 d"
 
 
 @pytest.mark.parametrize(
