@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from deploy.operator import checks
+from deploy.operator.checks import CHECKS, accounts, finding, postgresql, shares
 from deploy.operator.story import tell
 from tests.docs.pages import blocks, page, rows, section
 
@@ -105,21 +105,21 @@ def test_operating_shows_what_is_told() -> None:
 
 def test_every_check_of_the_doctor_is_in_operating_in_its_order() -> None:
     table = rows(section(page("operating"), "Doctor"))
-    assert [row[0].strip("`") for row in table] == [name for name, _, _ in checks.CHECKS]
+    assert [row[0].strip("`") for row in table] == [name for name, _, _ in CHECKS]
 
 
 def test_the_doctors_bounds_are_those_of_the_code() -> None:
     bad, warn = ({row[0].strip("`"): row[n] for row in rows(section(page("operating"), "Doctor"))} for n in (1, 2))
-    assert f"{checks.CLOCK_BAD:g} s" in bad["clock"]
-    assert f"{checks.CLOCK_WARN:g} s" in warn["clock"]
-    assert f"older than {checks.OLDEST_POSTGRESQL}" in bad["postgresql"]
-    assert f"{checks.STILL:g} s" in bad["partitions"]
-    assert f"{checks.LAG:,} deliveries" in warn["partitions"]
-    assert f"{checks.OVERDUE.seconds} s" in bad["cursors"]
-    assert f"{checks.RETRYING} times" in warn["connections"]
-    assert f"{checks.PENDING.seconds // 60} min" in warn["subscriptions"]
-    assert f"{checks.NEAR.days * 24} h or a tenth" in warn["subscriptions"]
-    assert checks.NEAR_SHARE == 0.1
-    assert f"{checks.LATELY.days * 24} h" in warn["parked"]
-    assert f"{checks.BEHIND_BAD:g} s" in bad["lanes"]
-    assert f"{checks.BEHIND_WARN:g} s" in warn["lanes"]
+    assert f"{postgresql.CLOCK_BAD:g} s" in bad["clock"]
+    assert f"{postgresql.CLOCK_WARN:g} s" in warn["clock"]
+    assert f"older than {postgresql.OLDEST_POSTGRESQL}" in bad["postgresql"]
+    assert f"{finding.STILL:g} s" in bad["partitions"]
+    assert f"{shares.LAG:,} deliveries" in warn["partitions"]
+    assert f"{accounts.OVERDUE.seconds} s" in bad["cursors"]
+    assert f"{accounts.RETRYING} times" in warn["connections"]
+    assert f"{accounts.PENDING.seconds // 60} min" in warn["subscriptions"]
+    assert f"{accounts.NEAR.days * 24} h or a tenth" in warn["subscriptions"]
+    assert accounts.NEAR_SHARE == 0.1
+    assert f"{accounts.LATELY.days * 24} h" in warn["parked"]
+    assert f"{shares.BEHIND_BAD:g} s" in bad["lanes"]
+    assert f"{shares.BEHIND_WARN:g} s" in warn["lanes"]

@@ -2,16 +2,10 @@
 
 import pytest
 
-from deploy.operator.checks import (
-    CLOCK_BAD,
-    CLOCK_WARN,
-    judged_brokers,
-    judged_clock,
-    judged_durability,
-    judged_lanes,
-    judged_subscriptions,
-    wrong_with,
-)
+from deploy.operator.checks.accounts import judged_subscriptions
+from deploy.operator.checks.kafka import judged_brokers, wrong_with
+from deploy.operator.checks.postgresql import CLOCK_BAD, CLOCK_WARN, judged_clock, judged_durability
+from deploy.operator.checks.shares import judged_lanes
 from outbox.cluster import Described
 from outbox.health import Lanes, Server, Subscriptions
 from schemas import topics
