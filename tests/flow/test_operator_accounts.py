@@ -120,7 +120,9 @@ async def test_a_connection_is_shown_with_its_last_run_its_error_and_the_next_st
         await run(variables(world), "connections", "show", str(one.connection))
         for one in (accounts.well, accounts.revoked, accounts.failing)
     ]
-    assert re.search(r"^  last run    [0-9a-f-]{36} done \d+ (s|min) ago: (nothing new|\d created)$", human[0].out, re.MULTILINE)
+    assert re.search(
+        r"^  last run    [0-9a-f-]{36} done \d+ (s|min) ago: (nothing new|\d created)$", human[0].out, re.MULTILINE
+    )
     assert "  announced   without a subscription: by the app's webhook\n" in human[0].out
     assert "last error" not in human[0].out
     assert "  next run    none before the account is connected again\n" in human[1].out
