@@ -33,6 +33,8 @@ def assert_same(
     for external_id, one in named.items():
         assert collections[external_id]["name"] == one["name"], external_id
         assert collections[external_id].get("color") == one.get("color"), external_id
+    # How its synchronisation stands is an item, too, of which no read of the provider's shows anything.
+    assert set(subscriber.living("sync", connection)) >= {"everything"}
 
 
 def _told(item: dict[str, Any]) -> dict[str, Any]:
