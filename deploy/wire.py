@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 from uuid import uuid4
 
 import click
@@ -286,6 +286,7 @@ async def _processors(settings: ProcessorsSettings, wait: float) -> None:
     from processors.consume import Consume
     from processors.sync import Sync
     from processors.watch import Watch
+    from schemas.providers import PROVIDERS
 
     name, vault, readiness = owner("processors"), Vault(settings.vault_keys), Readiness()
     dsn = settings.database_url.get_secret_value()
@@ -294,7 +295,7 @@ async def _processors(settings: ProcessorsSettings, wait: float) -> None:
         async with pool(dsn, "processors", size=24) as db:
             # Before anything is written: there may be no partition for today after a week of standing still.
             await retention.tend(db)
-            urls: dict[Provider, str] = {"google": settings.google_url, "todoist": settings.todoist_url}
+            urls = {provider: _base_url(provider, settings) for provider in PROVIDERS}
             poll = settings.safety_poll_seconds and timedelta(seconds=settings.safety_poll_seconds)
             sync = Sync(db, vault, Hint(db), name, urls, poll or None)
             consume = Consume(db, vault, settings, name, on_wanted=sync.wake)
@@ -320,6 +321,16 @@ async def _processors(settings: ProcessorsSettings, wait: float) -> None:
                 finally:
                     tending.cancel()
                     await asyncio.gather(tending, return_exceptions=True)
+
+
+def _base_url(provider: "Provider", settings: ProcessorsSettings) -> str:
+    match provider:
+        case "google":
+            return settings.google_url
+        case "todoist":
+            return settings.todoist_url
+        case _:
+            assert_never(provider)
 
 
 async def _tend(db: "Pool") -> None:

@@ -28,7 +28,7 @@ returning id"""
 SEAL = "update integration_connections set credentials = $3 where tenant_id = $1 and id = $2"
 CURSORS = """
 with begun as (
-    insert into sync_cursors (tenant_id, connection_id, resource) select $1, $2, unnest($3::text[])
+    insert into sync_cursors (tenant_id, connection_id, provider, resource) select $1, $2, $4, unnest($3::text[])
     on conflict (tenant_id, connection_id, resource) do nothing)
 update sync_cursors
 set due_at = now(), not_before = '-infinity', attempts = 0, last_error = null, position = null, full_run = null,
@@ -69,7 +69,7 @@ async def add(
         connection_id = await db.fetchval(ADD, tenant_id, profile_id, provider, account, lane(provider, account))
         assert isinstance(connection_id, UUID)
         await db.execute(SEAL, tenant_id, connection_id, vault.seal(token.encode(), place(connection_id)))
-        await db.execute(CURSORS, tenant_id, connection_id, resources)
+        await db.execute(CURSORS, tenant_id, connection_id, resources, provider)
         await subscriptions.follow(db, tenant_id, connection_id, watched)
     return connection_id
 

@@ -38,7 +38,7 @@ set wanted = wanted + 1, cause = case when wanted > done then cause end, trace =
 where tenant_id = $1 and connection_id = $2 and resource = any($3::text[]) and not closed"""
 
 OPEN = """
-insert into sync_cursors as s (tenant_id, connection_id, resource) select $1, $2, unnest($3::text[])
+insert into sync_cursors as s (tenant_id, connection_id, provider, resource) select $1, $2, $4, unnest($3::text[])
 on conflict (tenant_id, connection_id, resource) do update
 set closed = false, due_at = now(), not_before = '-infinity', attempts = 0, last_error = null, position = null,
     full_run = null, epoch = s.epoch + 1, owner = null, leased_until = '-infinity'
@@ -94,7 +94,7 @@ where id = $1"""
 
 NEXT_DUE = """
 select extract(epoch from due_at - now())::float8 from sync_cursors
-where due_at < 'infinity' and leased_until < now() order by due_at limit 1"""
+where provider = $1 and due_at < 'infinity' and leased_until < now() order by due_at limit 1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ async def look(db: "Connection | Pool", tenant_id: UUID, connection_id: UUID, re
 async def open_and_close(connection: Connection, run: Run, opened: Sequence[str], closed: Sequence[str]) -> None:
     """Gives resources that are new a cursor each, and those that are no more their last run."""
     if opened:
-        await connection.execute(OPEN, run.tenant_id, run.connection_id, opened)
+        await connection.execute(OPEN, run.tenant_id, run.connection_id, opened, run.provider)
     if closed:
         await connection.execute(CLOSE, run.tenant_id, run.connection_id, closed)
 
@@ -215,7 +215,7 @@ async def progress(connection: Connection, held: Held, step: Progress) -> None:
             assert_never(step)
 
 
-async def next_due(pool: Pool) -> float | None:
-    """Seconds until the first cursor that nobody runs is due; negative, for how long it has been. None: there is none."""
-    seconds: float | None = await pool.fetchval(NEXT_DUE)
+async def next_due(pool: Pool, provider: Provider) -> float | None:
+    """Seconds until the provider's first cursor that nobody runs is due; negative, for how long it has been. None: none is."""
+    seconds: float | None = await pool.fetchval(NEXT_DUE, provider)
     return seconds

@@ -5,13 +5,14 @@ gone to another finds its epoch stale and commits nothing, however long it slept
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 from asyncpg import LockNotAvailableError
 
 from outbox.postgres import Connection, Pool
+from schemas.providers import PROVIDERS, Provider
 
 LEASE: Final = timedelta(seconds=5)
 RENEW_SECONDS: Final = 1.5
@@ -37,6 +38,11 @@ class Leasable:
     order: str
     log_name: str
 
+    def of(self, provider: Provider) -> "Leasable":
+        """Its rows of one provider, where it has the column: whose rows are due first must not be a matter of whose API hangs."""
+        assert provider in PROVIDERS
+        return replace(self, ready=f"provider = '{provider}' and {self.ready}")
+
 
 CURSORS: Final = Leasable("sync_cursors", "id", "uuid", ready="due_at <= now()", order="due_at", log_name="cursor_id")
 LANES: Final = Leasable("outbox_lanes", "lane", "smallint", ready="true", order="lane", log_name="lane")
@@ -49,7 +55,7 @@ class Held(NamedTuple):
     epoch: int
 
 
-# The names below come from the two literals above and nowhere else.
+# The names below come from literals and nowhere else.
 CLAIM = """
 with free as (
     select {key} from {table} where {ready} and leased_until < now()

@@ -74,7 +74,8 @@ insert into webhook_subscriptions (tenant_id, profile_id, connection_id, provide
 select tenant_id, profile_id, connection_id, provider, resource from webhook_subscriptions where id = $1"""
 
 HEARD = """
-with h as (select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[]) h(id, external_id, message, expires_at)),
+with h as (
+    select * from unnest($1::uuid[], $2::text[], $3::bigint[], $4::timestamptz[]) h(id, external_id, message, expires_at)),
 locked as (select w.id from webhook_subscriptions w where w.id in (select id from h) order by w.id for no key update)
 update webhook_subscriptions w
 set external_id = coalesce(w.external_id, h.external_id), expires_at = coalesce(w.expires_at, h.expires_at),
@@ -92,7 +93,7 @@ where w.provider = $1 and w.id = any($2::uuid[])"""
 
 NEXT_DUE = """
 select extract(epoch from due_at - now())::float8 from webhook_subscriptions
-where status in ('pending', 'stopping') and due_at < 'infinity' and leased_until < now() order by due_at limit 1"""
+where provider = $1 and status in ('pending', 'stopping') and due_at < 'infinity' and leased_until < now() order by due_at limit 1"""
 
 NEAREST_EXPIRY = """
 select extract(epoch from min(expires_at) - now())::float8 from webhook_subscriptions where status = 'active'"""
@@ -182,9 +183,9 @@ async def known(pool: Pool, provider: str, ids: Iterable[UUID]) -> Mapping[UUID,
     return found
 
 
-async def next_due(pool: Pool) -> float | None:
-    """Seconds until the first row that nobody has claimed is due; negative, for how long it has been. None: none is."""
-    seconds: float | None = await pool.fetchval(NEXT_DUE)
+async def next_due(pool: Pool, provider: Provider) -> float | None:
+    """Seconds until the provider's first row that nobody has claimed is due, negative when it was. None: none is."""
+    seconds: float | None = await pool.fetchval(NEXT_DUE, provider)
     return seconds
 
 

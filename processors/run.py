@@ -27,7 +27,7 @@ from outbox.postgres import BAD_DATA, Pool
 from outbox.vault import CannotOpen, Vault
 from processors.derive.ids import Ids
 from processors.plan import Ending, Status, plan, shut, state, state_id, sweep
-from processors.providers import Access, Reader, roots, watcher
+from processors.providers import Access, Reader, watcher
 from schemas import tracing
 from schemas.change import FoundBy
 from schemas.outcome import Expired, Gone, ParkReason, Reauthorize, RetryAfter
@@ -133,7 +133,7 @@ class OneRun:
         """The resource may be gone, or hidden from us by a mistake that passes: only what lists it can close it."""
         work = self._work
         await self.fail(RetryAfter(gone.why))
-        await cursors.look(self._pool, work.tenant_id, work.connection_id, roots(work.provider))
+        await cursors.look(self._pool, work.tenant_id, work.connection_id, self._reader.ROOTS)
 
     def _start_over(self, expired: Expired) -> None:
         """Forgets the position, so that the next fetch reads everything. Once in a run: a second time is a failure.

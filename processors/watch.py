@@ -4,9 +4,12 @@ The row was committed with the resource it is for, and its id and secret are the
 however early, finds it.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, assert_never
 
 import httpx
@@ -18,7 +21,7 @@ from outbox.postgres import Pool
 from outbox.subscriptions import SUBSCRIPTIONS, Errand
 from outbox.vault import CannotOpen, Vault
 from processors.leased import Leased
-from processors.providers import Access, Channel, Watcher, roots, watcher
+from processors.providers import Access, Channel, Watcher, reader, watcher
 from schemas.identity import channel_token
 from schemas.outcome import Gone, Reauthorize, RetryAfter, Taken, Unwatchable, Watched, Watching
 from schemas.providers import Provider
@@ -28,6 +31,8 @@ from schemas.telemetry import SUBSCRIPTION_NEAREST_EXPIRY
 log = logging.getLogger(__name__)
 
 CALLS_AT_ONCE: Final = 8
+"""Of one provider."""
+LIMITS: Final = httpx.Limits(max_connections=CALLS_AT_ONCE)
 
 
 class Watch:
@@ -53,19 +58,29 @@ class Watch:
         self._keys = keys
         self._public_url = public_url
         self._asks = asks
-        self._leased = Leased(pool, SUBSCRIPTIONS, owner, CALLS_AT_ONCE, self._run, self._next_due)
-        self._client = httpx.AsyncClient(limits=httpx.Limits(max_connections=CALLS_AT_ONCE))
-        self.stop = self._leased.stop
+        self._clients = {provider: httpx.AsyncClient(limits=LIMITS) for provider in base_urls}
+        self._shares = [
+            Leased(pool, SUBSCRIPTIONS.of(provider), owner, CALLS_AT_ONCE, self._run, partial(self._next_due, provider))
+            for provider in base_urls
+        ]
+
+    def stop(self) -> None:
+        """Ends `run`, when the calls that are under way have ended, or five seconds have."""
+        for share in self._shares:
+            share.stop()
 
     async def run(self) -> None:
         """Makes and ends subscriptions until `stop`. Raises, in a group, what its leases cannot be kept for."""
-        async with self._client:
-            await self._leased.run()
+        async with AsyncExitStack() as clients, asyncio.TaskGroup() as shares:
+            for client in self._clients.values():
+                await clients.enter_async_context(client)
+            for share in self._shares:
+                shares.create_task(share.run())
 
-    async def _next_due(self) -> float | None:
+    async def _next_due(self, provider: Provider) -> float | None:
         nearest = await subscriptions.nearest_expiry(self._pool)
         SUBSCRIPTION_NEAREST_EXPIRY.set(float("inf") if nearest is None else nearest)
-        return await subscriptions.next_due(self._pool)
+        return await subscriptions.next_due(self._pool, provider)
 
     async def _run(self, held: Held) -> None:
         errand = await subscriptions.begin(self._pool, held)
@@ -84,7 +99,9 @@ class Watch:
         answer: Watching
         if isinstance(access, Access):
             now = datetime.now(UTC)
-            answer = await asked.watch(self._client, access, errand.resource, self._channel(errand, asked), now)
+            answer = await asked.watch(
+                self._clients[errand.provider], access, errand.resource, self._channel(errand, asked), now
+            )
         else:
             answer = access
         await self._note(errand, answer)
@@ -101,7 +118,8 @@ class Watch:
                 await subscriptions.over(self._pool, errand, "failed", why)
             case Gone(why):
                 await subscriptions.again(self._pool, errand, why, None)
-                await cursors.look(self._pool, errand.tenant_id, errand.connection_id, roots(errand.provider))
+                lists = reader(errand.provider, errand.resource).ROOTS
+                await cursors.look(self._pool, errand.tenant_id, errand.connection_id, lists)
             case RetryAfter(why, at):
                 await subscriptions.again(self._pool, errand, why, at)
             case _:
@@ -121,7 +139,9 @@ class Watch:
             # It was never made, or cannot be ended by us: the provider lets it expire, and its pushes are stale.
             await subscriptions.over(self._pool, errand, "stopped", None)
             return
-        answer = await asked.stop(self._client, access, self._channel(errand, asked), errand.external_id)
+        answer = await asked.stop(
+            self._clients[errand.provider], access, self._channel(errand, asked), errand.external_id
+        )
         match answer:
             case None:
                 await subscriptions.over(self._pool, errand, "stopped", None)

@@ -26,7 +26,9 @@ HANDLED: Final = Counter("lifeos_deliveries_handled", "Deliveries whose receipt 
 CONSUMER_LAG: Final = Gauge(
     "lifeos_consumer_lag", "Records between next_offset and the end of the partition.", ["topic", "partition"]
 )
-CURSOR_OLDEST_DUE: Final = Gauge("lifeos_cursor_oldest_due_seconds", "How long the oldest due cursor has been waiting.")
+CURSOR_OLDEST_DUE: Final = Gauge(
+    "lifeos_cursor_oldest_due_seconds", "How long the oldest due cursor has been waiting.", ["provider"]
+)
 RUNS: Final = Counter("lifeos_sync_runs", "Synchronisation runs by how they ended.", ["provider", "outcome"])
 PROVIDER_CALLS: Final = Counter("lifeos_provider_calls", "Calls to a provider's API.", ["provider", "outcome"])
 CHANGES: Final = Counter("lifeos_changes_committed", "Changes committed to the outbox.", ["kind", "found_by"])

@@ -3,6 +3,13 @@
 
 -- Cursors: of resources that come and go -----------------------------------------------------------------------------
 
+alter table sync_cursors add column provider text;
+update sync_cursors s set provider = c.provider from integration_connections c
+where c.tenant_id = s.tenant_id and c.id = s.connection_id;
+alter table sync_cursors alter column provider set not null;
+comment on column sync_cursors.provider is 'Its connection''s: due cursors are claimed for each provider apart.';
+drop index sync_cursors_due;
+create index sync_cursors_due on sync_cursors (provider, due_at);
 alter table sync_cursors add column closed boolean not null default false;
 alter table sync_cursors add column trace text;
 comment on column sync_cursors.closed is 'The resource exists no more: what it held is deleted, and it is read no more until it is back.';
@@ -34,7 +41,7 @@ comment on column webhook_subscriptions.external_id is 'The provider''s name for
 comment on column webhook_subscriptions.message is 'The highest message number heard on it.';
 create unique index webhook_subscriptions_id on webhook_subscriptions (id);
 create index webhook_subscriptions_resource on webhook_subscriptions (tenant_id, connection_id, resource);
-create index webhook_subscriptions_due on webhook_subscriptions (due_at) where status in ('pending', 'stopping');
+create index webhook_subscriptions_due on webhook_subscriptions (provider, due_at) where status in ('pending', 'stopping');
 create index webhook_subscriptions_expiry on webhook_subscriptions (expires_at) where status = 'active';
 
 -- Receipts: through which subscription -------------------------------------------------------------------------------

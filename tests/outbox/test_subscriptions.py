@@ -68,7 +68,7 @@ async def test_connecting_asks_for_one_subscription_and_connecting_again_for_no_
     await connect(pool, vault)
     (row,) = await rows(pool)
     assert (row["resource"], row["status"], row["external_id"]) == ("calendar/list", "pending", None)
-    assert await subscriptions.next_due(pool) is not None
+    assert await subscriptions.next_due(pool, "google") is not None
 
 
 async def test_a_subscription_that_is_made_makes_its_resource_due_for_what_nobody_announced(
@@ -81,7 +81,7 @@ async def test_a_subscription_that_is_made_makes_its_resource_due_for_what_nobod
     (cursor,) = await pool.fetch(CURSOR, "calendar/list")
     assert cursor["due_at"] < datetime.now(UTC) + timedelta(seconds=5)
     assert (cursor["wanted"] - cursor["done"], cursor["cause"]) == (1, None)
-    assert await subscriptions.next_due(pool) is None
+    assert await subscriptions.next_due(pool, "google") is None
     assert await subscriptions.nearest_expiry(pool) == pytest.approx((SOON - datetime.now(UTC)).total_seconds(), abs=60)
 
 

@@ -288,12 +288,11 @@ async def test_a_run_of_a_resource_that_is_closed_meanwhile_commits_nothing(spin
 async def test_a_resource_that_a_provider_denies_is_deleted_only_by_what_lists_it(spine: Spine, vault: Vault) -> None:
     await Scripted(spine, listed(spine, {"work": True}, "1")).run(vault)
     await run_resource(Scripted(spine, page(spine, named("ab"), "w1", full=True)), vault, "all/work")
-    await spine.pool.execute("update sync_cursors set resource = 'everything' where resource = 'all'")
     await run_resource(Scripted(spine, Gone("404")), vault, "all/work")
     assert [row["deleted"] for row in await spine.pool.fetch(HELD, "all/work")] == [False, False]
     (row,) = await spine.pool.fetch("select last_error, due_at > now() from sync_cursors where resource = 'all/work'")
     assert tuple(row) == ("404", True)
-    (row,) = await spine.pool.fetch("select wanted - done, cause from sync_cursors where resource = 'everything'")
+    (row,) = await spine.pool.fetch("select wanted - done, cause from sync_cursors where resource = 'all'")
     assert tuple(row) == (1, None), "what lists it is looked at"
 
 
@@ -396,7 +395,9 @@ async def test_a_failure_that_cannot_even_be_written_down_is_not_repeated_withou
     async with syncing(pool, vault) as (_, sync):
 
         async def over() -> bool:
-            return bool(await pool.fetchval("select is_called from faults")) and not sync._leased._running
+            return bool(await pool.fetchval("select is_called from faults")) and not any(
+                share._running for share in sync._shares
+            )
 
         await until(over, "the run has failed")
         assert await pool.fetchval("select leased_until > now() and attempts = 0 from sync_cursors")
