@@ -8,6 +8,8 @@ from functools import partial
 import pytest
 
 from deploy.simulators.google.faults import ApiFault, Faults, PushFaults
+from schemas.identity import lane
+from schemas.topics import PARTITIONS, partition
 from tests.flow.calendars import DAILY, LIST, NOON, RECEIPTS, Owner, occurrence, owners
 from tests.flow.world import World
 from tests.outbox.conditions import until
@@ -27,7 +29,7 @@ async def running(shared: World) -> World:
 @pytest.fixture(scope="module")
 async def everybody(running: World) -> Iterator[Owner]:
     """People who are connected and read already, so that no test waits for that: each takes its own."""
-    return iter(await owners(running, 24))
+    return iter(await owners(running, 16))
 
 
 @pytest.fixture
@@ -52,6 +54,10 @@ async def test_two_thousand_mixed_changes_arrive_once_in_order_and_whole(running
     assert subscriber.breaches == []
     assert subscriber.repeats == 0
     ann.is_told_to(subscriber)
+    # However many pages that took, nothing was read in full twice.
+    books = running.google.holding(ann.account).books.by_resource()
+    assert max(read.get("page", 0) for read in books.values()) > 3
+    assert max(read.get("full", 0) for read in books.values()) == 1
 
 
 async def test_a_storm_of_pushes_becomes_few_provider_calls_and_every_delivery_has_a_receipt(
@@ -71,6 +77,7 @@ async def test_a_storm_of_pushes_becomes_few_provider_calls_and_every_delivery_h
     # One that was not answered 200 in time may have been accepted all the same, and came again.
     assert len(receipts) <= len([push for push in pushes if push.channel.id == str(channel["id"])]) + storm.refused
     assert channel["message"] == max(sent)
+    assert {row["partition"] for row in receipts} == {partition(lane("google", ann.account), PARTITIONS)}
 
 
 async def test_dropped_doubled_and_reordered_pushes_end_equal(running: World, ann: Owner) -> None:

@@ -1,10 +1,13 @@
 """From the provider's signed request to a subscriber's topic, on real processes, Kafka and PostgreSQL."""
 
 from deploy.simulators.todoist.faults import Faults, PushFaults
+from schemas.identity import lane
+from schemas.topics import PARTITIONS, partition
 from tests.flow.expected import assert_same
 from tests.flow.world import ACCOUNT, World
 
 RECEIPTS = "select count(distinct delivery_id), count(*) from receipts"
+PLACES = "select distinct partition from receipts"
 
 
 async def test_two_thousand_mixed_changes_arrive_once_in_order_and_whole(everything: World) -> None:
@@ -26,6 +29,9 @@ async def test_a_storm_of_pushes_becomes_few_provider_calls_and_every_delivery_h
     assert deliveries == 10_000
     # One that was not answered 200 in time may have been accepted all the same, and came again.
     assert rows <= 10_000 + storm.refused
+    assert [row["partition"] for row in await everything.ask(PLACES)] == [
+        partition(lane("todoist", ACCOUNT), PARTITIONS)
+    ]
 
 
 async def test_dropped_doubled_and_reordered_pushes_end_equal(everything: World) -> None:
