@@ -132,7 +132,7 @@ class OneRun:
     async def _ask_who_lists_it(self, gone: Gone) -> None:
         """The resource may be gone, or hidden from us by a mistake that passes: only what lists it can close it."""
         work = self._work
-        await self.fail(RetryAfter(gone.why))
+        await self.fail(RetryAfter(f"{gone.why}; what lists it is asked"))
         await cursors.look(self._pool, work.tenant_id, work.connection_id, self._reader.ROOTS)
 
     def _start_over(self, expired: Expired) -> None:

@@ -117,7 +117,7 @@ class Watch:
             case Reauthorize(why):
                 await subscriptions.over(self._pool, errand, "failed", why)
             case Gone(why):
-                await subscriptions.again(self._pool, errand, why, None)
+                await subscriptions.again(self._pool, errand, f"{why}; what lists it is asked", None)
                 lists = reader(errand.provider, errand.resource).ROOTS
                 await cursors.look(self._pool, errand.tenant_id, errand.connection_id, lists)
             case RetryAfter(why, at):

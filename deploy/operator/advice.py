@@ -17,7 +17,7 @@ STEPS: Final[tuple[tuple[str, str], ...]] = (
     (r"answered 429|too many calls|LimitExceeded|quotaExceeded|RATE_LIMIT", "nothing: it waits as the provider asks"),
     (r"answered 401|revoked|insufficientPermissions|SCOPE_INSUFFICIENT|authError", CONNECT_AGAIN),
     (r"again after starting over", "if it stays: the provider refuses every position it gives; report it to them"),
-    (r"answered 40[34]", "nothing: the list it stands in is read again, and closes it if it is gone"),
+    (r"what lists it is asked", "nothing: the list it stands in is read again, and closes it if it is gone"),
     (r"answered 5\d\d", f"{NOTHING}; if it stays, see the provider's status page"),
     (r"answered \d{3}", f"{NOTHING}; if it stays, our request is wrong for them: see the log of lifeos processors"),
     (r"could not be asked", "see whether the provider can be reached from where lifeos processors runs"),

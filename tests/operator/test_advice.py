@@ -14,7 +14,7 @@ from deploy.operator.advice import OTHERWISE, STEPS, about
         ("Google Calendar answered 403: insufficientPermissions", "connect the account again"),
         ("Todoist answered 429: too many calls", "nothing: it waits as the provider asks"),
         ("Google Calendar answered 403: rateLimitExceeded", "nothing: it waits as the provider asks"),
-        ("Google Calendar answered 404", "the list it stands in"),
+        ("Google Calendar answered 404; what lists it is asked", "the list it stands in"),
         ("Google Calendar answered 403: accessNotConfigured", "enable the provider's API"),
         ("Google Calendar answered 401: push.webhookUrlNotHttps", "LIFEOS_PUBLIC_URL"),
         ("Google Calendar announces nothing of this calendar", "read every 15 minutes"),

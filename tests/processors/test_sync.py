@@ -291,7 +291,7 @@ async def test_a_resource_that_a_provider_denies_is_deleted_only_by_what_lists_i
     await run_resource(Scripted(spine, Gone("404")), vault, "all/work")
     assert [row["deleted"] for row in await spine.pool.fetch(HELD, "all/work")] == [False, False]
     (row,) = await spine.pool.fetch("select last_error, due_at > now() from sync_cursors where resource = 'all/work'")
-    assert tuple(row) == ("404", True)
+    assert tuple(row) == ("404; what lists it is asked", True)
     (row,) = await spine.pool.fetch("select wanted - done, cause from sync_cursors where resource = 'all'")
     assert tuple(row) == (1, None), "what lists it is looked at"
 

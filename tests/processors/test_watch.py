@@ -165,7 +165,7 @@ async def test_a_resource_that_the_provider_denies_is_looked_up_in_the_list(
     provider.answers = [Gone("404")]
     async with watching(pool, vault, provider):
         (row,) = await became(pool, lambda rows: rows[0]["attempts"] == 1, "it is tried again later")
-        assert (row["status"], row["last_error"]) == ("pending", "404")
+        assert (row["status"], row["last_error"]) == ("pending", "404; what lists it is asked")
 
         async def looked() -> bool:
             return bool(await pool.fetchval("select wanted = 1 and cause is null from sync_cursors"))
