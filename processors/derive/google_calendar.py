@@ -7,14 +7,13 @@ word of Google's that JSCalendar lacks (a status of next year) is kept there, to
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
-import orjson
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
 from processors.derive import google_parts as parts
 from processors.derive import times
@@ -29,10 +28,9 @@ from processors.derive.google_objects import (
 )
 from processors.derive.google_recurrence import Recurrence, recurrence
 from processors.derive.ids import Ids
-from processors.derive.objects import MAX_SNAPSHOT_BYTES, detail, raw, without_nul
+from processors.derive.objects import Seen, derived
 from schemas import item
 from schemas.plan import Observed, Rejected
-from schemas.providers import Kind
 
 COLLECTION: Final = "calendar/"
 """What the external id of a calendar's collection begins with; the rest is Google's id of the calendar."""
@@ -48,8 +46,6 @@ PRIVACY: Final[Mapping[str, Literal["public", "private"]]] = {
 
 _HTML = re.compile(r"</?[a-zA-Z][^<>]*>|&(#\d{1,7}|#x[0-9a-fA-F]{1,6}|[a-zA-Z]{2,31});")
 """A description may hold HTML (it is not said which do): one with a tag or a character reference does."""
-
-TOO_DEEP: Final = "item: nested too deeply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +63,11 @@ class Calendar:
 def derive_calendar(value: object, ids: Ids) -> Observed | Rejected:
     """The collection that an entry of the calendar list stands for; without a snapshot where it left the list."""
 
-    def seen(uid: UUID, words: object) -> _Seen:
+    def seen(uid: UUID, words: object) -> Seen:
         entry = Entry.model_validate(words)
-        return _Seen(None if entry.deleted else _collection(entry, uid).snapshot())
+        return Seen(None if entry.deleted else _collection(entry, uid).snapshot())
 
-    return _derived("collection", COLLECTION, value, ids, seen)
+    return derived("collection", lambda: COLLECTION + Head.model_validate(value).id, value, ids, seen)
 
 
 def derive_event(value: object, calendar: Calendar, ids: Ids) -> Observed | Rejected:
@@ -82,49 +78,19 @@ def derive_event(value: object, calendar: Calendar, ids: Ids) -> Observed | Reje
     field that is wrong.
     """
 
-    def seen(uid: UUID, words: object) -> _Seen:
+    def seen(uid: UUID, words: object) -> Seen:
         head = EventHead.model_validate(value)  # not `words`: what is an id is never repaired
         whole = head.recurring_event_id
         series = ids.item("calendar-event", f"{calendar.id}/{whole}") if whole else None
         part_of = None if calendar.expanded else series
         if head.status != "cancelled":
-            return _Seen(_event(Event.model_validate(words), uid, series, calendar, ids).snapshot(), part_of)
+            return Seen(_event(Event.model_validate(words), uid, series, calendar, ids).snapshot(), part_of)
         if part_of is None:
-            return _Seen(None)
+            return Seen(None)
         removed = _removed(Removed.model_validate(words), part_of, calendar, ids)
-        return _Seen(removed.snapshot(), part_of, only_within=True)
+        return Seen(removed.snapshot(), part_of, only_within=True)
 
-    return _derived("calendar-event", f"{calendar.id}/", value, ids, seen)
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    snapshot: dict[str, Any] | None
-    part_of: UUID | None = None
-    only_within: bool = False
-
-
-def _derived(
-    kind: Kind, container: str, value: object, ids: Ids, seen: Callable[[UUID, object], _Seen]
-) -> Observed | Rejected:
-    written = raw(value)
-    try:
-        external_id = container + Head.model_validate(value).id
-    except ValidationError as error:
-        return Rejected(kind, None, detail(error), written)
-    uid = ids.item(kind, external_id)
-    if not written:
-        return Rejected(kind, external_id, TOO_DEEP, written, uid)
-    try:
-        what = seen(uid, without_nul(value) if b"\\u0000" in written else value)
-        size = len(orjson.dumps(what.snapshot))
-    except ValidationError as error:
-        return Rejected(kind, external_id, detail(error), written, uid)
-    except orjson.JSONEncodeError:
-        return Rejected(kind, external_id, TOO_DEEP, written, uid)
-    if size > MAX_SNAPSHOT_BYTES:
-        return Rejected(kind, external_id, f"item: larger than {MAX_SNAPSHOT_BYTES} bytes", written, uid)
-    return Observed(kind, external_id, uid, what.snapshot, what.part_of, what.only_within)
+    return derived("calendar-event", lambda: f"{calendar.id}/{Head.model_validate(value).id}", value, ids, seen)
 
 
 def _collection(entry: Entry, uid: UUID) -> item.Collection:

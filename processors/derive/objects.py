@@ -1,12 +1,20 @@
 """What the objects of every provider have in common: they are read strictly, and what is wrong is told by its field."""
 
-from typing import Annotated, Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from uuid import UUID
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from processors.derive.ids import Ids
+from schemas.plan import Observed, Rejected
+from schemas.providers import Kind
+
 MAX_SNAPSHOT_BYTES: Final = 256 << 10
 """The hard limit of a change (DESIGN.md §4). What providers allow in one object is far below it."""
+TOO_DEEP: Final = "item: nested too deeply"
 
 
 def _without_nul(value: object) -> object:
@@ -40,6 +48,43 @@ def no_nul(text: str) -> str:
     if "\0" in text:
         raise ValueError("contains NUL")
     return text
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one object shows of its item: all but what the item is called. `snapshot` is None where it is deleted."""
+
+    snapshot: dict[str, Any] | None
+    part_of: UUID | None = None
+    only_within: bool = False
+
+
+def derived(
+    kind: Kind, external_id: Callable[[], str], value: object, ids: Ids, seen: Callable[[UUID, object], Seen]
+) -> Observed | Rejected:
+    """The item that an object stands for; a rejection with the first thing that is wrong. Total, as both functions are
+    that raise nothing but ValidationError.
+
+    `external_id` reads what the object is called, `seen` the rest, for the item's id and from the object without NUL.
+    """
+    written = raw(value)
+    try:
+        name = external_id()
+    except ValidationError as error:
+        return Rejected(kind, None, detail(error), written)
+    item = ids.item(kind, name)
+    if not written:
+        return Rejected(kind, name, TOO_DEEP, written, item)
+    try:
+        what = seen(item, without_nul(value) if b"\\u0000" in written else value)
+        size = len(orjson.dumps(what.snapshot))
+    except ValidationError as error:
+        return Rejected(kind, name, detail(error), written, item)
+    except orjson.JSONEncodeError:
+        return Rejected(kind, name, TOO_DEEP, written, item)
+    if size > MAX_SNAPSHOT_BYTES:
+        return Rejected(kind, name, f"item: larger than {MAX_SNAPSHOT_BYTES} bytes", written, item)
+    return Observed(kind, name, item, what.snapshot, what.part_of, what.only_within)
 
 
 def detail(error: ValidationError) -> str:

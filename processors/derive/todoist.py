@@ -7,12 +7,12 @@ Source of the objects: https://developer.todoist.com/api/v1/ (providers.md §3.5
 import re
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
+from uuid import UUID
 
-import orjson
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field
 
 from processors.derive.ids import Ids
-from processors.derive.objects import MAX_SNAPSHOT_BYTES, Object, Text, detail, no_nul, raw
+from processors.derive.objects import Object, Seen, Text, derived, no_nul
 from processors.derive.times import UNKNOWN, text_of, utc, zone
 from schemas.item import Collection, Relation, Task
 from schemas.plan import Mapping, Observed, Rejected
@@ -43,19 +43,11 @@ def derive(resource: Resource, value: object, ids: Ids) -> Observed | Rejected:
     `is_deleted` gives an item without a snapshot; archived and completed ones are items like any other. An object that
     the API's documents do not allow is rejected with the name of the first field that is wrong.
     """
-    try:
-        head = _Head.model_validate(value)
-        kind, external_id = _name(resource, head.id)
-    except ValidationError as error:
-        return Rejected(_KIND[resource], None, detail(error), raw(value))
-    item = ids.item(kind, external_id)
-    try:
-        snapshot = None if head.is_deleted else _snapshot(resource, value, ids)
-    except ValidationError as error:
-        return Rejected(kind, external_id, detail(error), raw(value), item)
-    if snapshot and len(orjson.dumps(snapshot)) > MAX_SNAPSHOT_BYTES:
-        return Rejected(kind, external_id, f"item: larger than {MAX_SNAPSHOT_BYTES} bytes", raw(value), item)
-    return Observed(kind, external_id, item, snapshot)
+
+    def seen(_: UUID, words: object) -> Seen:
+        return Seen(None if _Head.model_validate(value).is_deleted else _snapshot(resource, words, ids))
+
+    return derived(_KIND[resource], lambda: _name(resource, _Head.model_validate(value).id), value, ids, seen)
 
 
 def shown(mapping: Mapping, now: datetime) -> bool:
@@ -79,10 +71,9 @@ _KIND: Final[dict[Resource, Kind]] = {
 }
 
 
-def _name(resource: Resource, id_: str) -> tuple[Kind, str]:
-    """Kind and external id. Ids are unique within a type only, and one kind holds three types: it names the type too."""
-    kind = _KIND[resource]
-    return (kind, id_) if kind == "task" else (kind, f"{resource.removesuffix('s')}/{id_}")
+def _name(resource: Resource, id_: str) -> str:
+    """The external id. Ids are unique within a type only, and one kind holds three types: it names the type too."""
+    return id_ if _KIND[resource] == "task" else f"{resource.removesuffix('s')}/{id_}"
 
 
 def _snapshot(resource: Resource, value: object, ids: Ids) -> dict[str, Any]:
