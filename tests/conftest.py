@@ -14,10 +14,16 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from deploy.local import environment, servers
 from deploy.local.kafka import Kafka
 from deploy.local.postgres import PostgreSQL
+
+
+# How long an example takes says how busy the machine is, and nothing about us.
+settings.register_profile("lifeos", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lifeos")
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -109,7 +109,8 @@ class Group:
         await until(shared, f"partitions are held by {owners}", within=30)
 
     async def stored(self) -> dict[Partition, int | None]:
-        return {(row["topic"], row["partition"]): row["next_offset"] for row in await self.pool.fetch(NEXT)}
+        rows = [row for row in await self.pool.fetch(NEXT) if row["topic"] == self.topic]
+        return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
     async def shown(self) -> dict[Partition, int | None]:
         """What lag tools see."""
