@@ -20,7 +20,6 @@ from deploy.local import environment, servers
 from deploy.local.kafka import Kafka
 from deploy.local.postgres import PostgreSQL
 
-
 # How long an example takes says how busy the machine is, and nothing about us.
 settings.register_profile("lifeos", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lifeos")
