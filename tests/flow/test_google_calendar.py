@@ -41,7 +41,7 @@ def ann(everybody: Iterator[Owner]) -> Owner:
 async def small(running: World) -> AsyncIterator[None]:
     """Pages of three items, each of which takes its time."""
     running.google.page_size = 3
-    running.google.faults.set(Faults(api=(ApiFault(kind="slow", seconds=0.2),)))
+    running.google.faults.set(Faults(api=(ApiFault(kind="slow", seconds=0.1),)))
     yield
     running.google.page_size = PAGE
     running.google.faults.set(Faults())

@@ -3,6 +3,7 @@ all of a provider's."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final, get_args
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -11,6 +12,7 @@ from deploy.simulators.faults import AllFaults
 from deploy.simulators.google import faults as google
 from deploy.simulators.todoist import faults as todoist
 from deploy.simulators.todoist.faults import ApiFault, Faults, PushFaults
+from processors.sync import RUNS_AT_ONCE
 from schemas.identity import lane
 from schemas.providers import Provider
 from tests.flow.calendars import Owner, owner
@@ -19,6 +21,7 @@ from tests.flow.world import World
 from tests.outbox.conditions import until
 
 LOCK = "select from sync_cursors where connection_id = $1 for update"
+LEASED = "select count(*) from sync_cursors where connection_id = any($1::uuid[]) and leased_until > now()"
 RUNS = "select count(*) from sync_runs where connection_id = $1"
 # Seconds from where a delivery is accepted to its run, and from where a change is committed to its topic.
 STEPS = """
@@ -144,6 +147,25 @@ async def test_whatever_a_provider_does_the_other_does_not_notice(running: World
     assert subscriber.breaches == []
     for one in (*sick.values(), *sound.values()):
         one.is_told_to(subscriber)
+
+
+async def test_a_provider_that_hangs_takes_all_its_own_places_and_none_of_another(running: World) -> None:
+    """One account in more workspaces than there are places, so that one change makes each of them ask."""
+    ann = await owner(running)
+    running.simulator.create("9000001", "hangs")
+    hanging = [await running.connect("9000001", "hangs", uuid4(), uuid4()) for _ in range(RUNS_AT_ONCE + 6)]
+    await running.settled()
+    hang = todoist.ApiFault(kind="slow", seconds=2 * SLOW, account="9000001")
+    running.simulator.faults.set(Faults(api=(hang,)))
+    running.simulator.run("9000001", "item_add", content="Asked for by all of them")
+
+    async def every_place_is_taken() -> bool:
+        return bool((await running.ask(LEASED, hanging))[0][0] >= RUNS_AT_ONCE)
+
+    await until(every_place_is_taken, "runs hang in every place")
+    assert await ann.hears() < SLOW
+    assert await every_place_is_taken()
+    running.simulator.faults.set(Faults())
 
 
 async def counted(running: World, people: Iterable[Person | Owner]) -> list[int]:
