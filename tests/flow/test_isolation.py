@@ -92,7 +92,7 @@ SLOW: Final = 4.0
 """Seconds that a slow answer takes: more than anybody waits for meanwhile."""
 LATE: Final = 10.0
 """Seconds from a push to its topic that nobody may ever need; most need a tenth of one."""
-AT_ONCE: Final = 0.3
+AT_ONCE: Final = 0.2
 """Seconds that half of all take less than."""
 OFTEN: Final = 100_000
 """How many calls a fault hits: as good as all, and counted."""
