@@ -16,6 +16,7 @@ from tests.outbox.conditions import until
 
 PAGE = 50
 """Items that no page exceeds, so that what the tests read has more than one."""
+STANDS = "select distinct action from sync_history where connection_id = $1 and kind = 'sync'"
 DUE = "update sync_cursors set due_at = now() where connection_id = $1 returning 1"
 
 
@@ -124,6 +125,8 @@ async def test_a_token_that_expires_in_the_middle_costs_a_full_read_and_only_tru
         assert [(id_, action) for id_, action, _ in told] == expected[what], what
         assert "full" in {found_by for _, _, found_by in told}, what
         assert one.reads(one.events()) == full[what] + 1, what
+        # No read shows how synchronisation stands, which says nothing against it.
+        assert {row["action"] for row in await running.ask(STANDS, one.connection)} == {"created", "updated"}, what
         one.is_told_to(subscriber)
 
 
