@@ -5,14 +5,17 @@ A process that dies leaves its rows due and its leases to run out; whoever claim
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Final
+
+import httpx
 
 from outbox import lease
 from outbox.lease import RENEW_SECONDS, FenceLost, Held, Leasable
 from outbox.postgres import TRANSIENT, UNAVAILABLE, Pool
+from schemas.providers import Provider
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +24,53 @@ LOOK_SECONDS: Final = 1.0
 WIND_DOWN_SECONDS: Final = 5.0
 
 
+class ByProvider:
+    """One process's share of the due rows of a table, with places and connections for each provider apart: one whose API
+    hangs takes no other's."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        what: Leasable,
+        owner: str,
+        at_once: int,
+        providers: Iterable[Provider],
+        work: Callable[[httpx.AsyncClient, Held], Awaitable[None]],
+        next_due: Callable[[Provider], Awaitable[float | None]],
+    ) -> None:
+        """`work` does what one row asks for, over the connections of its provider; `at_once` is for each of them."""
+        self._clients = {p: httpx.AsyncClient(limits=httpx.Limits(max_connections=at_once)) for p in providers}
+        self._shares = [
+            Leased(pool, what.of(provider), owner, at_once, partial(work, client), partial(next_due, provider))
+            for provider, client in self._clients.items()
+        ]
+
+    def wake(self) -> None:
+        """A row became due."""
+        for share in self._shares:
+            share.wake()
+
+    def stop(self) -> None:
+        """Ends `run`."""
+        for share in self._shares:
+            share.stop()
+
+    async def run(self) -> None:
+        """Works on due rows until `stop`. Raises, in a group, what leases cannot be kept for."""
+        async with AsyncExitStack() as clients, asyncio.TaskGroup() as shares:
+            for client in self._clients.values():
+                await clients.enter_async_context(client)
+            for share in self._shares:
+                shares.create_task(share.run())
+
+    @property
+    def busy(self) -> bool:
+        """Whether any row is being worked on."""
+        return any(share.busy for share in self._shares)
+
+
 class Leased:
-    """One process's share of the due rows of a table."""
+    """One process's share of the due rows of a table that may be claimed at all."""
 
     def __init__(
         self,
@@ -43,6 +91,11 @@ class Leased:
         self._running: dict[Held, asyncio.Task[None]] = {}
         self._woken = asyncio.Event()
         self._stopping = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether any row is being worked on."""
+        return bool(self._running)
 
     def wake(self) -> None:
         """A row became due."""

@@ -1,14 +1,8 @@
-"""Sync: due cursors become runs, several at once, each under its lease.
+"""Sync: due cursors become runs, several at once, each under its lease."""
 
-Each provider has places and connections of its own: one whose API hangs takes no other's.
-"""
-
-import asyncio
 import logging
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 import httpx
@@ -19,7 +13,7 @@ from outbox.hint import Hint
 from outbox.lease import CURSORS, FenceLost, Held
 from outbox.postgres import TRANSIENT, UNAVAILABLE, Pool
 from outbox.vault import Vault
-from processors.leased import Leased
+from processors.leased import ByProvider
 from processors.providers import Reader, reader, watcher
 from processors.run import OneRun
 from schemas.outcome import RetryAfter
@@ -30,7 +24,6 @@ log = logging.getLogger(__name__)
 
 RUNS_AT_ONCE: Final = 64
 """Of one provider. A run holds no connection to the database while its provider answers; slow accounts take places, not work."""
-LIMITS: Final = httpx.Limits(max_connections=RUNS_AT_ONCE)
 
 
 class Sync:
@@ -51,45 +44,29 @@ class Sync:
         self._hint = hint
         self._base_urls = base_urls
         self._poll = poll
-        self._clients = {provider: httpx.AsyncClient(limits=LIMITS) for provider in base_urls}
-        self._shares = [
-            Leased(pool, CURSORS.of(provider), owner, RUNS_AT_ONCE, self._run, partial(self._next_due, provider))
-            for provider in base_urls
-        ]
+        self._shares = ByProvider(pool, CURSORS, owner, RUNS_AT_ONCE, base_urls, self._run, self._next_due)
+        self.wake, self.stop, self.run = self._shares.wake, self._shares.stop, self._shares.run
 
-    def wake(self) -> None:
-        """A cursor became due."""
-        for share in self._shares:
-            share.wake()
-
-    def stop(self) -> None:
-        """Ends `run`, when the runs that are under way have ended, or five seconds have."""
-        for share in self._shares:
-            share.stop()
-
-    async def run(self) -> None:
-        """Claims due cursors and runs them until `stop`. Raises, in a group, what its leases cannot be kept for."""
-        async with AsyncExitStack() as clients, asyncio.TaskGroup() as shares:
-            for client in self._clients.values():
-                await clients.enter_async_context(client)
-            for share in self._shares:
-                shares.create_task(share.run())
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way."""
+        return self._shares.busy
 
     async def _next_due(self, provider: Provider) -> float | None:
         until = await cursors.next_due(self._pool, provider)
         CURSOR_OLDEST_DUE.labels(provider).set(max(0.0, -(until or 0.0)))
         return until
 
-    async def _run(self, held: Held) -> None:
+    async def _run(self, client: httpx.AsyncClient, held: Held) -> None:
         work = await cursors.begin(self._pool, held)
         if work is not None:
-            await self._run_work(work)
+            await self._run_work(client, work)
 
-    async def _run_work(self, work: Work) -> None:
+    async def _run_work(self, client: httpx.AsyncClient, work: Work) -> None:
         one = reader(work.provider, work.resource)
         run = OneRun(self._pool, self._vault, self._hint, one, self._poll or _poll(one, work), work)
         try:
-            await run.to_its_end(self._clients[work.provider], self._base_urls[work.provider])
+            await run.to_its_end(client, self._base_urls[work.provider])
         except (FenceLost, *UNAVAILABLE):
             raise
         except TRANSIENT as error:

@@ -4,12 +4,9 @@ The row was committed with the resource it is for, and its id and secret are the
 however early, finds it.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final, assert_never
 
 import httpx
@@ -20,7 +17,7 @@ from outbox.lease import Held
 from outbox.postgres import Pool
 from outbox.subscriptions import SUBSCRIPTIONS, Errand
 from outbox.vault import CannotOpen, Vault
-from processors.leased import Leased
+from processors.leased import ByProvider
 from processors.providers import Access, Channel, Watcher, reader, watcher
 from schemas.identity import channel_token
 from schemas.outcome import Gone, Reauthorize, RetryAfter, Taken, Unwatchable, Watched, Watching
@@ -32,7 +29,6 @@ log = logging.getLogger(__name__)
 
 CALLS_AT_ONCE: Final = 8
 """Of one provider."""
-LIMITS: Final = httpx.Limits(max_connections=CALLS_AT_ONCE)
 
 
 class Watch:
@@ -58,31 +54,15 @@ class Watch:
         self._keys = keys
         self._public_url = public_url
         self._asks = asks
-        self._clients = {provider: httpx.AsyncClient(limits=LIMITS) for provider in base_urls}
-        self._shares = [
-            Leased(pool, SUBSCRIPTIONS.of(provider), owner, CALLS_AT_ONCE, self._run, partial(self._next_due, provider))
-            for provider in base_urls
-        ]
-
-    def stop(self) -> None:
-        """Ends `run`, when the calls that are under way have ended, or five seconds have."""
-        for share in self._shares:
-            share.stop()
-
-    async def run(self) -> None:
-        """Makes and ends subscriptions until `stop`. Raises, in a group, what its leases cannot be kept for."""
-        async with AsyncExitStack() as clients, asyncio.TaskGroup() as shares:
-            for client in self._clients.values():
-                await clients.enter_async_context(client)
-            for share in self._shares:
-                shares.create_task(share.run())
+        shares = ByProvider(pool, SUBSCRIPTIONS, owner, CALLS_AT_ONCE, base_urls, self._run, self._next_due)
+        self.stop, self.run = shares.stop, shares.run
 
     async def _next_due(self, provider: Provider) -> float | None:
         nearest = await subscriptions.nearest_expiry(self._pool)
         SUBSCRIPTION_NEAREST_EXPIRY.set(float("inf") if nearest is None else nearest)
         return await subscriptions.next_due(self._pool, provider)
 
-    async def _run(self, held: Held) -> None:
+    async def _run(self, client: httpx.AsyncClient, held: Held) -> None:
         errand = await subscriptions.begin(self._pool, held)
         if errand is None:
             return
@@ -90,18 +70,16 @@ class Watch:
         if asked is None:
             await subscriptions.over(self._pool, errand, "failed", "this version asks for no such subscription")
         elif errand.status == "stopping":
-            await self._end(errand, asked)
+            await self._end(client, errand, asked)
         else:
-            await self._make(errand, asked)
+            await self._make(client, errand, asked)
 
-    async def _make(self, errand: Errand, asked: Watcher) -> None:
+    async def _make(self, client: httpx.AsyncClient, errand: Errand, asked: Watcher) -> None:
         access = self._access(errand)
         answer: Watching
         if isinstance(access, Access):
             now = datetime.now(UTC)
-            answer = await asked.watch(
-                self._clients[errand.provider], access, errand.resource, self._channel(errand, asked), now
-            )
+            answer = await asked.watch(client, access, errand.resource, self._channel(errand, asked), now)
         else:
             answer = access
         await self._note(errand, answer)
@@ -133,15 +111,13 @@ class Watch:
         else:
             await subscriptions.replace(self._pool, errand, why)
 
-    async def _end(self, errand: Errand, asked: Watcher) -> None:
+    async def _end(self, client: httpx.AsyncClient, errand: Errand, asked: Watcher) -> None:
         access = self._access(errand)
         if errand.external_id is None or not isinstance(access, Access):
             # It was never made, or cannot be ended by us: the provider lets it expire, and its pushes are stale.
             await subscriptions.over(self._pool, errand, "stopped", None)
             return
-        answer = await asked.stop(
-            self._clients[errand.provider], access, self._channel(errand, asked), errand.external_id
-        )
+        answer = await asked.stop(client, access, self._channel(errand, asked), errand.external_id)
         match answer:
             case None:
                 await subscriptions.over(self._pool, errand, "stopped", None)

@@ -395,9 +395,7 @@ async def test_a_failure_that_cannot_even_be_written_down_is_not_repeated_withou
     async with syncing(pool, vault) as (_, sync):
 
         async def over() -> bool:
-            return bool(await pool.fetchval("select is_called from faults")) and not any(
-                share._running for share in sync._shares
-            )
+            return bool(await pool.fetchval("select is_called from faults")) and not sync.busy
 
         await until(over, "the run has failed")
         assert await pool.fetchval("select leased_until > now() and attempts = 0 from sync_cursors")
