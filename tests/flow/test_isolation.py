@@ -163,7 +163,7 @@ async def test_a_provider_that_hangs_takes_all_its_own_places_and_none_of_anothe
         return bool((await running.ask(LEASED, hanging))[0][0] >= RUNS_AT_ONCE)
 
     await until(every_place_is_taken, "runs hang in every place")
-    assert await ann.hears() < SLOW
+    assert await ann.hears() < SLOW / 2
     assert await every_place_is_taken()
     running.simulator.faults.set(Faults())
 
