@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client import REGISTRY
 
 import ingress
-from ingress import protocol
+from ingress import protocol, provider
 from ingress.accept import Accept
 from ingress.app import application
 from ingress.provider import Refused, Replies, Reply, Request, Spec, Verified
@@ -166,6 +167,7 @@ CASES: dict[str, Callable[[Door, Topic, Sender], Awaitable[Response]]] = {
 def test_every_cell_of_the_reply_table_has_a_case() -> None:
     assert list(CASES) == [column.name for column in fields(Replies)]
     assert [sender.spec for sender in SENDERS] == [provider.SPEC for provider in PROVIDERS]
+    assert [one.SPEC.path for one in PROVIDERS] == list(get_args(provider.Path)), "every path has a module behind it"
 
 
 @pytest.mark.parametrize("sender", SENDERS, ids=lambda sender: sender.spec.path)
@@ -360,7 +362,8 @@ async def test_without_a_secret_there_is_no_route(topic: Topic, caplog: pytest.L
 async def test_each_route_needs_its_own_secret_only(topic: Topic, set_: str) -> None:
     async with serving(application(settings(**{set_: EVERY_SECRET[set_]}), topic)) as door:
         statuses = [(await door.exchange(sender.request())).status for sender in SENDERS]
-    assert statuses == [200 if name == set_ else 404 for name in EVERY_SECRET]
+    accepted = dict(zip(EVERY_SECRET, (sender.spec.replies.accepted for sender in SENDERS), strict=True))
+    assert statuses == [accepted[name] if name == set_ else 404 for name in EVERY_SECRET]
 
 
 async def test_any_of_several_secrets_is_tried(topic: Topic) -> None:
