@@ -1,5 +1,7 @@
 """Every process computes the same lanes and ids, for ever: the vectors of the published contract."""
 
+import hmac
+from base64 import urlsafe_b64encode
 from uuid import UUID
 
 import pytest
@@ -62,3 +64,10 @@ def test_a_token_is_good_for_one_provider_one_key_and_in_one_spelling() -> None:
     assert channel(keys, "google", token + b"=") is None
     assert channel(keys, "google", token + b"\n") is None
     assert channel(KeyRing({2: bytes(32), 1: KEY}), "google", token) == Channel(ROW, 91)
+
+
+def test_a_token_under_a_key_id_that_is_not_ours_is_refused_whatever_it_is_signed_with() -> None:
+    named = bytes([9, 91]) + ROW.bytes
+    forged = urlsafe_b64encode(named + hmac.digest(KEY, b"google" + named, "sha256")).rstrip(b"=")
+    assert channel(KeyRing({9: KEY}), "google", forged) == Channel(ROW, 91), "it is well made"
+    assert channel(KeyRing({1: KEY}), "google", forged) is None
