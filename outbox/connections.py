@@ -70,6 +70,7 @@ async def add(
         assert isinstance(connection_id, UUID)
         await db.execute(SEAL, tenant_id, connection_id, vault.seal(token.encode(), place(connection_id)))
         await db.execute(CURSORS, tenant_id, connection_id, resources, provider)
+        await subscriptions.forget_failures(db, tenant_id, connection_id)
         await subscriptions.follow(db, tenant_id, connection_id, watched)
     return connection_id
 

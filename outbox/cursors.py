@@ -37,18 +37,27 @@ set wanted = wanted + 1, cause = case when wanted > done then cause end, trace =
     due_at = least(due_at, greatest(now(), least(last_start, now()) + $4::interval, not_before))
 where tenant_id = $1 and connection_id = $2 and resource = any($3::text[]) and not closed"""
 
+# Cursors are locked by their ids wherever several are.
+LOCK = """
+select from sync_cursors where tenant_id = $1 and connection_id = $2 and resource = any($3::text[])
+order by id for no key update"""
+
+# The announcement that showed the resource to come or to go is the cause of the run that follows.
 OPEN = """
-insert into sync_cursors as s (tenant_id, connection_id, provider, resource) select $1, $2, $4, unnest($3::text[])
+insert into sync_cursors as s (tenant_id, connection_id, provider, resource, wanted, cause, trace)
+select $1, $2, $4, unnest($3::text[]), 1, $5, $6
 on conflict (tenant_id, connection_id, resource) do update
-set closed = false, due_at = now(), not_before = '-infinity', attempts = 0, last_error = null, position = null,
-    full_run = null, epoch = s.epoch + 1, owner = null, leased_until = '-infinity'
+set wanted = s.wanted + 1, cause = excluded.cause, trace = excluded.trace, closed = false, due_at = now(),
+    not_before = '-infinity', attempts = 0, last_error = null, position = null, full_run = null,
+    epoch = s.epoch + 1, owner = null, leased_until = '-infinity'
 where s.closed"""
 
 # A new epoch: what a run that is under way still finds in the resource may not come after its end.
 CLOSE = """
 update sync_cursors
-set closed = true, due_at = now(), not_before = '-infinity', attempts = 0, last_error = null, position = null,
-    full_run = null, epoch = epoch + 1, owner = null, leased_until = '-infinity'
+set wanted = wanted + 1, cause = $4, trace = $5, closed = true, due_at = now(),
+    not_before = '-infinity', attempts = 0, last_error = null, position = null, full_run = null,
+    epoch = epoch + 1, owner = null, leased_until = '-infinity'
 where tenant_id = $1 and connection_id = $2 and resource = any($3::text[]) and not closed"""
 
 BEGIN = """
@@ -186,10 +195,12 @@ async def look(db: "Connection | Pool", tenant_id: UUID, connection_id: UUID, re
 
 async def open_and_close(connection: Connection, run: Run, opened: Sequence[str], closed: Sequence[str]) -> None:
     """Gives resources that are new a cursor each, and those that are no more their last run."""
+    whose, cause = (run.tenant_id, run.connection_id), run.causation_id if run.found_by == "push" else None
+    await connection.execute(LOCK, *whose, [*opened, *closed])
     if opened:
-        await connection.execute(OPEN, run.tenant_id, run.connection_id, opened, run.provider)
+        await connection.execute(OPEN, *whose, opened, run.provider, cause, run.trace)
     if closed:
-        await connection.execute(CLOSE, run.tenant_id, run.connection_id, closed)
+        await connection.execute(CLOSE, *whose, closed, cause, run.trace)
 
 
 async def begin(pool: Pool, held: Held) -> Work | None:

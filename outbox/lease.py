@@ -16,6 +16,11 @@ from schemas.providers import PROVIDERS, Provider
 
 LEASE: Final = timedelta(seconds=5)
 RENEW_SECONDS: Final = 1.5
+EACH: Final = 4
+"""One account with hundreds of resources, none of which answers, must not keep the places of all others."""
+LOOKED_AT: Final = 1_000
+"""Due rows among which a claim chooses."""
+WHOSE: Final = "tenant_id, connection_id"
 PATIENCE_MS: Final = 750
 """How long a statement about many leased rows waits for one that somebody else keeps locked."""
 
@@ -28,7 +33,8 @@ class FenceLost(RuntimeError):
 class Leasable:
     """A table whose rows are leased: it has the columns `owner`, `epoch` and `leased_until`.
 
-    `ready` says which free rows may be claimed, `order` which first. `log_name` is what logs call the key.
+    `ready` says which free rows may be claimed, `order` which first. `log_name` is what logs call the key. `whose` are the
+    columns that say to whom a row belongs; at most `EACH` rows of one owner are claimed at a time.
     """
 
     table: str
@@ -37,6 +43,7 @@ class Leasable:
     ready: str
     order: str
     log_name: str
+    whose: str | None = None
 
     def of(self, provider: Provider) -> "Leasable":
         """Its rows of one provider, where it has the column: whose rows are due first must not be a matter of whose API hangs."""
@@ -44,7 +51,9 @@ class Leasable:
         return replace(self, ready=f"provider = '{provider}' and {self.ready}")
 
 
-CURSORS: Final = Leasable("sync_cursors", "id", "uuid", ready="due_at <= now()", order="due_at", log_name="cursor_id")
+CURSORS: Final = Leasable(
+    "sync_cursors", "id", "uuid", ready="due_at <= now()", order="due_at", log_name="cursor_id", whose=WHOSE
+)
 LANES: Final = Leasable("outbox_lanes", "lane", "smallint", ready="true", order="lane", log_name="lane")
 
 
@@ -60,6 +69,22 @@ CLAIM = """
 with free as (
     select {key} from {table} where {ready} and leased_until < now()
     order by {order} limit $2 for update skip locked)
+update {table} t set owner = $1, epoch = t.epoch + 1, leased_until = now() + $3
+from free where t.{key} = free.{key}
+returning t.{key}, t.epoch"""
+
+CLAIM_SOME_OF_EACH = """
+with due as materialized (
+    select {key}, {order}, {whose} from {table} where {ready} and leased_until < now() order by {order} limit {looked_at}),
+busy as (
+    select {whose}, count(*) as rows from {table}
+    where ({whose}) in (select {whose} from due) and leased_until >= now() group by {whose}),
+ranked as (
+    select {key}, coalesce(busy.rows, 0) + row_number() over (partition by {whose} order by {order}) as nth
+    from due left join busy using ({whose})),
+free as (
+    select t.{key} from {table} t join ranked r using ({key}) where r.nth <= {each} and {ready} and leased_until < now()
+    order by t.{order} limit $2 for update of t skip locked)
 update {table} t set owner = $1, epoch = t.epoch + 1, leased_until = now() + $3
 from free where t.{key} = free.{key}
 returning t.{key}, t.epoch"""
@@ -101,12 +126,22 @@ FENCE = "select 1 from {table} where {key} = $1 and epoch = $2 for no key update
 
 
 def _sql(template: str, what: Leasable) -> str:
-    return template.format(table=what.table, key=what.key, key_type=what.key_type, ready=what.ready, order=what.order)
+    return template.format(
+        table=what.table,
+        key=what.key,
+        key_type=what.key_type,
+        ready=what.ready,
+        order=what.order,
+        whose=what.whose,
+        each=EACH,
+        looked_at=LOOKED_AT,
+    )
 
 
 async def claim(pool: Pool, what: Leasable, owner: str, most: int, lease: timedelta = LEASE) -> list[Held]:
     """Takes at most `most` free rows that are ready, in order; rows that others are just taking are passed over."""
-    rows = await pool.fetch(_sql(CLAIM, what), owner, most, lease)
+    statement = CLAIM if what.whose is None else CLAIM_SOME_OF_EACH
+    rows = await pool.fetch(_sql(statement, what), owner, most, lease)
     return [Held(row[0], row[1]) for row in rows]
 
 

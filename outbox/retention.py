@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from asyncpg import LockNotAvailableError
 
+from outbox import subscriptions
 from outbox.postgres import Connection, Pool
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,7 @@ async def tend(pool: Pool) -> None:
             if await db.fetchval(TURN, LOCK):
                 await make_ahead(db)
         await drop_past(db)
+        await subscriptions.drop_past(db, OUTBOX.keep)
 
 
 async def _holds_unpublished(db: Connection, partition: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from outbox import cursors, lease
-from outbox.lease import Held, Leasable
+from outbox.lease import WHOSE, Held, Leasable
 from outbox.postgres import Connection, Pool
 from schemas.providers import Provider
 from schemas.receipt import Receipt, Subscription, Target
@@ -23,10 +23,16 @@ SUBSCRIPTIONS: Final = Leasable(
     ready="status in ('pending', 'stopping') and due_at <= now()",
     order="due_at",
     log_name="subscription_id",
+    whose=WHOSE,
 )
 LONGEST_BACKOFF: Final = timedelta(minutes=15)
 LATE: Final = timedelta(minutes=5)
 """A push that was sent while its subscription lived may arrive so long after its end."""
+
+# What has expired makes room for its successor; what has failed waits for a person.
+RETIRE = """
+update webhook_subscriptions set status = 'stopped', updated_at = now()
+where tenant_id = $1 and connection_id = $2 and status = 'active' and expires_at <= now()"""
 
 FOLLOW = """
 with wanted as (
@@ -36,14 +42,13 @@ with wanted as (
         and not exists (
             select from webhook_subscriptions w
             where w.tenant_id = s.tenant_id and w.connection_id = s.connection_id and w.resource = s.resource
-                and (w.status in ('pending', 'unwatchable')
-                    or w.status = 'active' and coalesce(w.expires_at > now(), true))))
+                and w.status in ('pending', 'active', 'unwatchable', 'failed')))
 insert into webhook_subscriptions (tenant_id, profile_id, connection_id, provider, resource) select * from wanted"""
 
 END = """
 update webhook_subscriptions w set status = 'stopping', due_at = now(), attempts = 0, updated_at = now()
 from sync_cursors s
-where w.tenant_id = $1 and w.connection_id = $2 and w.status in ('pending', 'active', 'unwatchable')
+where w.tenant_id = $1 and w.connection_id = $2 and w.status in ('pending', 'active', 'unwatchable', 'failed')
     and s.tenant_id = w.tenant_id and s.connection_id = w.connection_id and s.resource = w.resource and s.closed"""
 
 BEGIN = """
@@ -60,7 +65,11 @@ set status = case status when 'pending' then 'active' else status end, external_
 where id = $1"""
 
 OVER = """
-update webhook_subscriptions set status = $2, last_error = $3, due_at = 'infinity', updated_at = now() where id = $1"""
+update webhook_subscriptions
+set last_error = $3, updated_at = now(),
+    status = case when status = 'pending' or $2 = 'stopped' then $2 else status end,
+    due_at = case when status = 'pending' or $2 = 'stopped' then 'infinity'::timestamptz else now() end
+where id = $1"""
 
 AGAIN = """
 update webhook_subscriptions
@@ -69,9 +78,16 @@ set attempts = attempts + 1, last_error = $2, updated_at = now(), due_at = case 
     else greatest($3::timestamptz, now() + '1 s') end
 where id = $1"""
 
+# The pauses grow from one row to the next, or a provider that knows every id would be asked without end.
 REPLACE = """
-insert into webhook_subscriptions (tenant_id, profile_id, connection_id, provider, resource)
-select tenant_id, profile_id, connection_id, provider, resource from webhook_subscriptions where id = $1"""
+insert into webhook_subscriptions (tenant_id, profile_id, connection_id, provider, resource, attempts, last_error, due_at)
+select tenant_id, profile_id, connection_id, provider, resource, attempts + 1, $2,
+    now() + least($3::interval, '1 s'::interval * power(2, least(attempts, 16))) * (0.5 + random())
+from webhook_subscriptions where id = $1 and status = 'pending'"""
+
+AGAIN_FAILED = """
+update webhook_subscriptions set status = 'stopped', updated_at = now()
+where tenant_id = $1 and connection_id = $2 and status = 'failed'"""
 
 HEARD = """
 with h as (
@@ -91,9 +107,13 @@ left join sync_cursors s
     on s.tenant_id = w.tenant_id and s.connection_id = w.connection_id and s.resource = w.resource and not s.closed
 where w.provider = $1 and w.id = any($2::uuid[])"""
 
+PAST = """
+delete from webhook_subscriptions where status = 'stopped' and updated_at < now() - $1::interval"""
+
 NEXT_DUE = """
 select extract(epoch from due_at - now())::float8 from webhook_subscriptions
-where provider = $1 and status in ('pending', 'stopping') and due_at < 'infinity' and leased_until < now() order by due_at limit 1"""
+where provider = $1 and status in ('pending', 'stopping') and due_at < 'infinity' and leased_until < now()
+order by due_at limit 1"""
 
 NEAREST_EXPIRY = """
 select extract(epoch from min(expires_at) - now())::float8 from webhook_subscriptions where status = 'active'"""
@@ -116,9 +136,18 @@ class Errand:
 
 
 async def follow(connection: Connection, tenant_id: UUID, connection_id: UUID, products: Sequence[str]) -> None:
-    """Gives every open resource of these products the subscription it lacks, and ends those of closed ones."""
-    await connection.execute(FOLLOW, tenant_id, connection_id, products)
+    """Gives every open resource of these products the subscription it lacks, and ends those of closed ones.
+
+    One that has failed is not asked for again: that takes a person (`forget_failures`).
+    """
     await connection.execute(END, tenant_id, connection_id)
+    await connection.execute(RETIRE, tenant_id, connection_id)
+    await connection.execute(FOLLOW, tenant_id, connection_id, products)
+
+
+async def forget_failures(connection: Connection, tenant_id: UUID, connection_id: UUID) -> None:
+    """The person has connected again: what was refused before may be asked for again."""
+    await connection.execute(AGAIN_FAILED, tenant_id, connection_id)
 
 
 async def begin(pool: Pool, held: Held) -> Errand | None:
@@ -136,7 +165,7 @@ async def made(pool: Pool, errand: Errand, external_id: str, expires_at: datetim
 
 
 async def over(pool: Pool, errand: Errand, status: str, why: str | None) -> None:
-    """It is `unwatchable`, `stopped` or `failed`, and needs nothing more."""
+    """It is `unwatchable`, `stopped` or `failed`, and needs nothing more; unless it was to be ended meanwhile."""
     async with pool.acquire() as db, db.transaction():
         await lease.fence(db, SUBSCRIPTIONS, errand.held)
         await db.execute(OVER, errand.held.key, status, why)
@@ -153,8 +182,8 @@ async def replace(pool: Pool, errand: Errand, why: str) -> None:
     """The provider knows the id, and we do not know how it calls it: another row, with another id, takes its place."""
     async with pool.acquire() as db, db.transaction():
         await lease.fence(db, SUBSCRIPTIONS, errand.held)
-        await db.execute(OVER, errand.held.key, "failed", why)
-        await db.execute(REPLACE, errand.held.key)
+        await db.execute(REPLACE, errand.held.key, why, LONGEST_BACKOFF)
+        await db.execute(OVER, errand.held.key, "stopped", why)
 
 
 async def heard(connection: Connection, receipts: Iterable[Receipt]) -> None:
@@ -181,6 +210,11 @@ async def known(pool: Pool, provider: str, ids: Iterable[UUID]) -> Mapping[UUID,
         target = None if cursor_id is None else Target(tenant_id, connection_id, cursor_id)
         found[id_] = Subscription(live, external_id, account, target)
     return found
+
+
+async def drop_past(connection: Connection, keep: timedelta) -> None:
+    """Drops the rows of subscriptions that ended longer ago than anything that names them is kept."""
+    await connection.execute(PAST, keep)
 
 
 async def next_due(pool: Pool, provider: Provider) -> float | None:

@@ -40,6 +40,13 @@ class Vault:
         except InvalidTag:
             raise CannotOpen(f"does not belong to {place}, or is damaged") from None
 
+    def open_text(self, sealed: bytes, place: str) -> str:
+        """The text that was sealed for this place. Raises `CannotOpen`, also for what is no text."""
+        try:
+            return self.open(sealed, place).decode()
+        except UnicodeDecodeError:
+            raise CannotOpen(f"what was sealed for {place} is no text") from None
+
 
 def _bound(kid: int, place: str) -> bytes:
     return b"lifeos.vault.1\0" + bytes([kid]) + place.encode()

@@ -15,12 +15,16 @@ import httpx
 from outbox import lease
 from outbox.lease import RENEW_SECONDS, FenceLost, Held, Leasable
 from outbox.postgres import TRANSIENT, UNAVAILABLE, Pool
+from processors.providers.exchange import client
 from schemas.providers import Provider
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
 """How often an idle process looks for due rows; what makes one due in the same process wakes it at once."""
+SOON_SECONDS: Final = 0.01
+LATER_SECONDS: Final = 0.25
+"""Where nothing could be claimed although something is due, its owner has its share, or somebody keeps the row locked."""
 WIND_DOWN_SECONDS: Final = 5.0
 
 
@@ -39,10 +43,10 @@ class ByProvider:
         next_due: Callable[[Provider], Awaitable[float | None]],
     ) -> None:
         """`work` does what one row asks for, over the connections of its provider; `at_once` is for each of them."""
-        self._clients = {p: httpx.AsyncClient(limits=httpx.Limits(max_connections=at_once)) for p in providers}
+        self._clients = {p: client(at_once) for p in providers}
         self._shares = [
-            Leased(pool, what.of(provider), owner, at_once, partial(work, client), partial(next_due, provider))
-            for provider, client in self._clients.items()
+            Leased(pool, what.of(provider), owner, at_once, partial(work, own), partial(next_due, provider))
+            for provider, own in self._clients.items()
         ]
 
     def wake(self) -> None:
@@ -58,8 +62,8 @@ class ByProvider:
     async def run(self) -> None:
         """Works on due rows until `stop`. Raises, in a group, what leases cannot be kept for."""
         async with AsyncExitStack() as clients, asyncio.TaskGroup() as shares:
-            for client in self._clients.values():
-                await clients.enter_async_context(client)
+            for one in self._clients.values():
+                await clients.enter_async_context(one)
             for share in self._shares:
                 shares.create_task(share.run())
 
@@ -112,35 +116,36 @@ class Leased:
             renewing = group.create_task(self._renew())
             try:
                 while not self._stopping:
-                    await self._claim()
-                    await self._rest()
+                    claimed = await self._claim()
+                    await self._rest(SOON_SECONDS if claimed else LATER_SECONDS)
             finally:
                 await self._wind_down()
                 renewing.cancel()
 
-    async def _claim(self) -> None:
+    async def _claim(self) -> int:
         free = self._at_once - len(self._running)
         try:
             claimed = await lease.claim(self._pool, self._what, self._owner, free) if free else []
         except (*UNAVAILABLE, *TRANSIENT) as error:
             log.warning("database is away", extra={"detail": f"{type(error).__name__}: {error}"[:200]})
-            return
+            return 0
         for held in claimed:
             task = asyncio.create_task(self._one(held))
             self._running[held] = task
             task.add_done_callback(partial(self._ended, held))
+        return len(claimed)
 
     def _ended(self, held: Held, _: asyncio.Task[None]) -> None:
         self._running.pop(held, None)
         self._woken.set()
 
-    async def _rest(self) -> None:
+    async def _rest(self, least: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(await self._pause()):
+            async with asyncio.timeout(await self._pause(least)):
                 await self._woken.wait()
         self._woken.clear()
 
-    async def _pause(self) -> float:
+    async def _pause(self, least: float) -> float:
         """Until the next row is due, at most a second. With every place taken, until one is free."""
         try:
             until = await self._next_due()
@@ -148,7 +153,7 @@ class Leased:
             return LOOK_SECONDS
         if until is None or len(self._running) >= self._at_once:
             return LOOK_SECONDS
-        return min(LOOK_SECONDS, max(0.01, until))
+        return min(LOOK_SECONDS, max(least, until))
 
     async def _renew(self) -> None:
         """Prolongs the leases of all work; what has lost its lease is ended, since it can commit nothing."""

@@ -30,7 +30,7 @@ from processors.plan import Ending, Status, plan, shut, state, state_id, sweep
 from processors.providers import Access, Reader, watcher
 from schemas import tracing
 from schemas.change import FoundBy
-from schemas.outcome import Expired, Gone, ParkReason, Reauthorize, RetryAfter
+from schemas.outcome import Expired, Fetching, Gone, ParkReason, Reauthorize, RetryAfter
 from schemas.plan import Clock, Mapping, Observed, Page, Plan, Rejected, Run
 from schemas.receipt import SetAside
 from schemas.telemetry import CHANGES, RUNS
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 STEP: Final = 500
 """Items of one transaction at most."""
+EMPTY_PAGES: Final = 500
+"""A page may be empty and have a next one; so many in a row are no list that ends."""
 TELL_AFTER: Final = 3
 """Failed attempts in a row after which subscribers hear that a resource is not kept up to date."""
 
@@ -58,6 +60,7 @@ class OneRun:
         self._position = work.position
         self._full_run = work.full_run
         self._started_over = False
+        self._empty_pages = 0
         self._watched = [reader.PRODUCT] if watcher(work.provider, work.resource) else []
         self._counts: Counter[str] = Counter()
 
@@ -72,7 +75,7 @@ class OneRun:
             await self._delete_everything()
             return
         try:
-            token = self._vault.open(self._work.credentials, place(self._work.connection_id)).decode()
+            token = self._vault.open_text(self._work.credentials, place(self._work.connection_id))
         except CannotOpen as error:
             await self.fail(RetryAfter(f"the credentials cannot be opened: {error}"))
             return
@@ -84,6 +87,7 @@ class OneRun:
             with tracing.span("fetch"):
                 answer = await self._reader.fetch(client, access, resource, self._position, self._ids, now)
             reach("sync.after_fetch")
+            answer = self._unless_endless(answer)
             match answer:
                 case Page():
                     await self._store(answer)
@@ -128,6 +132,14 @@ class OneRun:
                 "detail": why.why,
             },
         )
+
+    def _unless_endless(self, answer: Page | Fetching) -> Page | Fetching:
+        """The answer; where it leads on from empty page to empty page, a failure, for that would keep its place for ever."""
+        empty = isinstance(answer, Page) and answer.more and not answer.observed and not answer.rejected
+        self._empty_pages = self._empty_pages + 1 if empty else 0
+        if self._empty_pages < EMPTY_PAGES:
+            return answer
+        return RetryAfter(f"{EMPTY_PAGES} pages one after the other show nothing")
 
     async def _ask_who_lists_it(self, gone: Gone) -> None:
         """The resource may be gone, or hidden from us by a mistake that passes: only what lists it can close it."""
@@ -291,7 +303,7 @@ def _run(work: Work) -> Run:
     run_id = uuid4()
     # What made it wanted without a cause was a look of our own, not the provider's word.
     cause = work.cause if work.wanted > work.done else None
-    in_full = work.position is None or work.full_run is not None
+    in_full = not work.closed and (work.position is None or work.full_run is not None)
     found_by: FoundBy = "full" if in_full else "push" if cause else "poll"
     return Run(
         run_id=run_id,

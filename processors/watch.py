@@ -130,7 +130,7 @@ class Watch:
 
     def _access(self, errand: Errand) -> Access | RetryAfter:
         try:
-            token = self._vault.open(errand.credentials, place(errand.connection_id)).decode()
+            token = self._vault.open_text(errand.credentials, place(errand.connection_id))
         except CannotOpen as error:
             return RetryAfter(f"the credentials cannot be opened: {error}")
         return Access(self._base_urls[errand.provider], token)

@@ -18,11 +18,12 @@ from pydantic import JsonValue
 from processors.derive import google_parts as parts
 from processors.derive import times
 from processors.derive.google_objects import (
+    CalendarName,
     Entry,
     Event,
     EventHead,
+    EventName,
     GoogleObject,
-    Head,
     Removed,
     When,
 )
@@ -67,7 +68,7 @@ def derive_calendar(value: object, ids: Ids) -> Observed | Rejected:
         entry = Entry.model_validate(words)
         return Seen(None if entry.deleted else _collection(entry, uid).snapshot())
 
-    return derived("collection", lambda: COLLECTION + Head.model_validate(value).id, value, ids, seen)
+    return derived("collection", lambda: COLLECTION + CalendarName.model_validate(value).id, value, ids, seen)
 
 
 def derive_event(value: object, calendar: Calendar, ids: Ids) -> Observed | Rejected:
@@ -90,7 +91,7 @@ def derive_event(value: object, calendar: Calendar, ids: Ids) -> Observed | Reje
         removed = _removed(Removed.model_validate(words), part_of, calendar, ids)
         return Seen(removed.snapshot(), part_of, only_within=True)
 
-    return derived("calendar-event", lambda: f"{calendar.id}/{Head.model_validate(value).id}", value, ids, seen)
+    return derived("calendar-event", lambda: f"{calendar.id}/{EventName.model_validate(value).id}", value, ids, seen)
 
 
 def _collection(entry: Entry, uid: UUID) -> item.Collection:

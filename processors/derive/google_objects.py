@@ -34,6 +34,24 @@ Id = Annotated[str, Field(min_length=1, max_length=1200), AfterValidator(no_nul)
 Utc = Annotated[str, AfterValidator(times.utc)]
 
 
+def _one_segment(text: str) -> str:
+    """What stands in a path as itself, whatever is percent-encoded. Raises ValueError."""
+    if text in (".", ".."):
+        raise ValueError("is not an id")
+    return text
+
+
+def _no_slash(text: str) -> str:
+    """An event's id is letters and digits (and `_`): so the first `/` behind its calendar's id is the last. Raises ValueError."""
+    if "/" in text:
+        raise ValueError("is not an id")
+    return text
+
+
+CalendarId = Annotated[Id, AfterValidator(_one_segment)]
+EventId = Annotated[Id, AfterValidator(_no_slash)]
+
+
 class GoogleObject(Object):
     model_config = ConfigDict(alias_generator=to_camel, extra="allow")
 
@@ -47,15 +65,19 @@ class GoogleObject(Object):
         return (self.model_extra or {}) | known or None
 
 
-class Head(GoogleObject):
-    id: Id
+class CalendarName(GoogleObject):
+    id: CalendarId
 
 
-class EventHead(Head):
+class EventName(GoogleObject):
+    id: EventId
+
+
+class EventHead(EventName):
     """What decides how an event is read."""
 
     status: str | None = None
-    recurring_event_id: Id | None = None
+    recurring_event_id: EventId | None = None
 
 
 class When(GoogleObject):
@@ -160,7 +182,7 @@ class Event(EventHead):
         return self
 
 
-class Entry(Head):
+class Entry(CalendarName):
     """An entry of the calendar list."""
 
     etag: JsonValue = None

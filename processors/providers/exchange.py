@@ -1,6 +1,7 @@
 """One exchange with a provider's API, as every reader has it: bounded in bytes and seconds, and never raising."""
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from math import isfinite
 from typing import Any, Final, TypeVar
 
 import httpx
+import orjson
 
 from schemas.outcome import Expired, Fetching, Gone, Reauthorize, RetryAfter, Taken, Unwatchable, Watched, Watching
 from schemas.plan import Page
@@ -17,6 +19,11 @@ from schemas.telemetry import PROVIDER_CALLS
 
 DEADLINE: Final = 20.0
 """Seconds for the whole call, the last byte included."""
+
+SILENCE: Final = 10.0
+"""Seconds that may pass without a byte. Shorter than a whole call may last, so that a provider that is stuck is left early."""
+
+CONNECT: Final = 5.0
 
 MAX_BODY: Final = 64 << 20
 """Bytes of an answer, unpacked. A reader asks for pages that cannot be larger."""
@@ -53,6 +60,13 @@ class Answer:
     body: bytes
 
 
+def client(calls_at_once: int) -> httpx.AsyncClient:
+    """Connections for so many calls at once, none of which waits for another's."""
+    return httpx.AsyncClient(
+        limits=httpx.Limits(max_connections=calls_at_once), timeout=httpx.Timeout(SILENCE, connect=CONNECT, pool=None)
+    )
+
+
 async def ask(
     client: httpx.AsyncClient, request: Mapping[str, Any], called: str, deadline: float = DEADLINE
 ) -> Answer | RetryAfter:
@@ -78,6 +92,38 @@ async def _bounded(response: httpx.Response) -> bytes | None:
         if len(body) > MAX_BODY:
             return None
     return bytes(body)
+
+
+def parsed(body: bytes) -> Any:
+    """The JSON value of a body. Raises ValueError.
+
+    RFC 8259 §8.2 allows half of a surrogate pair as an escape, which no text can hold: it becomes U+FFFD, so that one item
+    does not make a page unreadable for ever.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if b"\\u" not in body:
+            raise
+    try:
+        return _whole(json.loads(body, parse_constant=_no_number))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _whole(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_whole(one) for one in value]
+        case dict():
+            return {_whole(name): _whole(one) for name, one in value.items()}
+    return value
 
 
 async def read(answer: Answer, reading: Callable[[bytes], T]) -> T:

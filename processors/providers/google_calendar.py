@@ -15,7 +15,7 @@ import orjson
 from processors.derive.google_calendar import COLLECTION, Calendar, derive_calendar, derive_event
 from processors.derive.ids import Ids
 from processors.providers.access import Access, Channel
-from processors.providers.exchange import DEADLINE, OFF_LOOP, Answer, ask, counted, read, retry_at
+from processors.providers.exchange import DEADLINE, OFF_LOOP, Answer, ask, counted, parsed, read, retry_at
 from processors.providers.google_calendar_position import (
     MARK,
     Everything,
@@ -206,8 +206,8 @@ def _reasons(answer: Answer) -> frozenset[str]:
 
 def _page(body: bytes, resource: str, place: Position, ids: Ids) -> Page | RetryAfter:
     try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        answer = parsed(body)
+    except ValueError:
         return RetryAfter(f"{CALLED}'s answer is not JSON")
     if wrong := _wrong(answer, place):
         return RetryAfter(f"{CALLED}'s answer is not what its documents promise: {wrong}")

@@ -14,7 +14,7 @@ from processors.derive import todoist as derive
 from processors.derive.ids import Ids
 from processors.derive.todoist import shown
 from processors.providers.access import Access
-from processors.providers.exchange import DEADLINE, Answer, ask, counted, read, retry_at
+from processors.providers.exchange import DEADLINE, Answer, ask, counted, parsed, read, retry_at
 from processors.providers.todoist_position import (
     MARK,
     Completed,
@@ -128,8 +128,8 @@ def _request(access: Access, place: Position) -> dict[str, Any]:
 
 def _page(body: bytes, place: Position, ids: Ids, now: datetime) -> Page | RetryAfter:
     try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        answer = parsed(body)
+    except ValueError:
         return RetryAfter("Todoist's answer is not JSON")
     if wrong := _wrong_list(answer, place) if isinstance(place, Completed) else _wrong(answer):
         return RetryAfter(f"Todoist's answer is not what its documents promise: {wrong}")

@@ -120,7 +120,7 @@ async def test_one_that_the_provider_knows_already_gives_way_to_another(pool: Po
     first = await errand(pool)
     await subscriptions.replace(pool, first, "taken")
     old, new = await rows(pool)
-    assert (old["id"], old["status"], old["last_error"]) == (first.held.key, "failed", "taken")
+    assert (old["id"], old["status"], old["last_error"]) == (first.held.key, "stopped", "taken")
     assert (new["status"], new["resource"]) == ("pending", "calendar/list")
     assert new["id"] != old["id"]
 

@@ -132,7 +132,7 @@ async def test_an_answer_that_was_lost_is_made_good_with_another_row(
     await connect(pool, vault)
     provider.answers = [Taken("known already"), Watched("resource-1", None)]
     async with watching(pool, vault, provider):
-        old, new = await became(pool, lambda rows: [r["status"] for r in rows] == ["failed", "active"], "replaced")
+        old, new = await became(pool, lambda rows: [r["status"] for r in rows] == ["stopped", "active"], "replaced")
     assert [asked.id for _, asked in provider.asked] == [old["id"], new["id"]]
 
 
@@ -155,7 +155,7 @@ async def test_without_access_it_waits_for_the_person_and_connecting_again_asks_
     async with watching(pool, vault, provider):
         await became(pool, lambda rows: rows[0]["status"] == "failed", "it has failed")
         await connect(pool, vault)
-        await became(pool, lambda rows: [r["status"] for r in rows] == ["failed", "active"], "made anew")
+        await became(pool, lambda rows: [r["status"] for r in rows] == ["stopped", "active"], "made anew")
 
 
 async def test_a_resource_that_the_provider_denies_is_looked_up_in_the_list(
