@@ -90,6 +90,10 @@ def _message(where: str, was: tuple[Schema, Schema], now: tuple[Schema, Schema])
     else:
         yield from comparison.breaks(f"{where} key", key, new_key)
     yield from comparison.breaks(f"{where} headers", old["headers"], new["headers"])
+    if "payload" not in new:
+        yield f"{where} payload: nothing is said of it any more"
+    else:
+        yield from comparison.breaks(f"{where} payload", old["payload"], new["payload"])
 
 
 def _resolved(document: Schema, node: Schema) -> Schema:

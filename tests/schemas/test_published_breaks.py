@@ -77,13 +77,16 @@ def released() -> Any:
                             ]
                         },
                         "bindings": {"kafka": {"key": {"type": "string", "format": "uuid"}}},
+                        "payload": {"$ref": "#/components/schemas/Value"},
                     }
                 },
                 "schemas": {
+                    "Value": {"type": "object", "properties": {"itemId": {"type": "string"}}, "required": ["itemId"]},
+                    "Other": {"type": "object", "properties": {"taskId": {"type": "string"}}, "required": ["taskId"]},
                     "Headers": {
                         "properties": {"ce_id": {"type": "string"}, "ce_type": {"type": "string"}},
                         "required": ["ce_id", "ce_type"],
-                    }
+                    },
                 },
             },
         },
@@ -227,6 +230,16 @@ BREAKS: list[tuple[str, Change, list[str]]] = [
             "changes.note changed headers.ce_type: a new word in a closed vocabulary: note.moved",
             "changes.note changed headers.ce_type: a word is gone: note.changed",
         ],
+    ),
+    (
+        "a message's payload is gone",
+        lambda c: message(c).pop("payload"),
+        ["changes.note changed payload: nothing is said of it any more"],
+    ),
+    (
+        "a message's payload is another's",
+        lambda c: message(c).update(payload={"$ref": "#/components/schemas/Other"}),
+        ["changes.note changed payload.itemId: is gone"],
     ),
     ("a topic is gone", lambda c: c["asyncapi.json"]["channels"].clear(), ["changes.note: the topic is gone"]),
     ("a topic is renamed", lambda c: channel(c).update(address="notes"), ["changes.note: the topic is gone"]),
