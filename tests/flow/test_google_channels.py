@@ -115,7 +115,7 @@ async def test_a_process_that_dies_before_it_notes_a_channel_leaves_one_that_is_
 
     ended = {one: await one.subscriptions(one.events(calendar)) for one, calendar in new.items()}
     assert [row["status"] for row in ended[heard]] == ["active"]
-    assert [row["status"] for row in ended[unheard]] == ["failed", "active"]
+    assert [row["status"] for row in ended[unheard]] == ["stopped", "active"]
     assert [str(row["id"]) for row in ended[unheard]] == [channel.id for channel in channels(unheard, new[unheard])]
     before = {one: len(await one.told()) for one in new}
     made = {one: one.add(calendar=calendar) for one, calendar in new.items()}
