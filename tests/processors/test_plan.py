@@ -118,6 +118,26 @@ def test_what_a_full_read_did_not_show_is_deleted() -> None:
     assert [m.deleted for m in planned.mappings] == [True]
 
 
+def part(name: str, snapshot: dict[str, Any] | None, of: str) -> Observed:
+    return replace(task(name, snapshot), part_of=task(of, None).item_id)
+
+
+def test_a_whole_that_is_deleted_takes_the_parts_with_it_that_the_page_does_not_show() -> None:
+    whole = task("series", None)
+    parts = [replace(mapping(name, MILK), part_of=whole.item_id) for name in ("unseen", "same", "moved", "over")]
+    known = held(mapping("series", MILK), mapping("another", MILK), *parts)
+    oats = {"@type": "Task", "title": "Oats"}
+    shown = [whole, part("same", MILK, "series"), part("moved", oats, "series"), part("over", None, "series")]
+    planned = plan(RUN, shown, known, NOON)
+    assert [(c.external_id, c.action) for c in planned.changes] == [
+        ("series", "deleted"),
+        ("moved", "updated"),
+        ("over", "deleted"),
+        ("unseen", "deleted"),
+    ]
+    assert [m.deleted for m in planned.mappings] == [True, False, True, True]
+
+
 SNAPSHOTS = st.none() | st.dictionaries(st.sampled_from("abc"), st.integers(0, 2), max_size=3)
 PAGES = st.lists(st.lists(st.tuples(st.sampled_from("wxyz"), SNAPSHOTS), max_size=8), max_size=12)
 SECONDS = st.integers(-3, 3)

@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from deploy.simulators.google import server as google
+from deploy.simulators.google.simulator import Simulator as GoogleSimulator
 from deploy.simulators.todoist.faults import ApiFault, Faults
 from deploy.simulators.todoist.server import running
 from deploy.simulators.todoist.simulator import Simulator
@@ -19,7 +22,7 @@ from outbox.postgres import Pool
 from outbox.vault import Vault
 from processors.derive.ids import Ids
 from processors.providers import Access
-from processors.run import STEP, OneRun
+from processors.run import EMPTY_PAGES, STEP, OneRun
 from processors.sync import Sync
 from schemas.outcome import Expired, Fetching, Gone, Reauthorize, RetryAfter
 from schemas.plan import Mapping, Observed, Page
@@ -174,6 +177,59 @@ async def test_a_connection_made_again_during_a_run_ends_it_before_it_stores_a_p
         await Overtaken(spine).run(vault)
     assert await told(spine.pool) == []
     assert await spine.pool.fetchval("select position from sync_cursors") is None
+
+
+async def test_how_synchronisation_stands_outlives_every_full_read(spine: Spine, vault: Vault) -> None:
+    for position in "12":
+        await Scripted(spine, page(spine, named("a"), position, full=True)).run(vault)
+        await spine.pool.execute("update sync_cursors set position = null")
+    stands = await spine.pool.fetch("select action from sync_history where kind = 'sync'")
+    assert [row["action"] for row in stands] == ["created"], "no read shows it, which says nothing against it"
+
+
+class Endless(Scripted):
+    """A provider that leads on from empty page to empty page, but for those that it is to show."""
+
+    def __init__(self, spine: Spine, shown: dict[int, Page]) -> None:
+        super().__init__(spine)
+        self.pages = shown
+
+    async def fetch(self, *_: object) -> Page:
+        at = len(self.asked)
+        self.asked.append(str(at))
+        return self.pages.get(at, Page([], [], str(at), more=True, full=False))
+
+
+async def test_pages_without_end_and_without_items_end_the_run_with_another_try(spine: Spine, vault: Vault) -> None:
+    provider = Endless(spine, {})
+    await provider.run(vault)
+    assert len(provider.asked) == EMPTY_PAGES
+    row = await spine.pool.fetchrow("select attempts, due_at > now() as later, last_error from sync_cursors")
+    assert row is not None
+    assert tuple(row) == (1, True, f"{EMPTY_PAGES} pages one after the other show nothing")
+
+
+async def test_empty_pages_between_others_end_nothing(spine: Spine, vault: Vault) -> None:
+    half = EMPTY_PAGES // 2 + 1
+    shown = {half: page(spine, named("a"), "half", more=True), 2 * half: page(spine, named("b"), "end")}
+    await Endless(spine, shown).run(vault)
+    assert await spine.pool.fetchval("select position from sync_cursors") == "end"
+    assert [name for name, _, _ in await told(spine.pool)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("sealed", [b"\xff\xfe", b"demo\x80"], ids=["nothing of it", "but a part of it"])
+async def test_credentials_that_are_no_text_are_no_call_and_a_counted_failure(
+    spine: Spine, vault: Vault, sealed: bytes
+) -> None:
+    at = connections.place(spine.run.connection_id)
+    await spine.pool.execute("update integration_connections set credentials = $1", vault.seal(sealed, at))
+    reader = Scripted(spine)
+    await reader.run(vault)
+    assert reader.asked == []
+    cursor = await spine.pool.fetchrow(CURSOR)
+    assert cursor is not None
+    assert (cursor["attempts"], cursor["due_at"] > cursor["last_start"]) == (1, True)
+    assert cursor["last_error"].startswith("the credentials cannot be opened: ")
 
 
 async def test_credentials_that_cannot_be_opened_are_no_call_and_a_reason(spine: Spine) -> None:
@@ -345,6 +401,76 @@ async def test_a_whole_takes_its_parts_with_it_and_nothing_that_only_speaks_of_i
     assert all(row["deleted"] for row in await spine.pool.fetch(HELD, "all"))
 
 
+async def test_what_becomes_part_of_a_whole_later_is_deleted_with_it(spine: Spine, vault: Vault) -> None:
+    series = spine.item("series")
+
+    def seen(name: str, title: str | None, part_of: UUID | None = None) -> Observed:
+        snapshot = None if title is None else {"@type": "Task", "title": title}
+        return Observed("task", name, spine.item(name), snapshot, part_of)
+
+    for position, *shown in (
+        ("1", seen("series", "t"), seen("late", "t")),
+        ("2", seen("late", "moved", series)),
+        ("3", seen("series", None)),
+    ):
+        await Scripted(spine, Page(shown, [], position, more=False, full=False)).run(vault)
+    rows = await spine.pool.fetch(HELD, "all")
+    assert [(row["external_id"], row["deleted"], row["part_of"]) for row in rows] == [
+        ("late", True, series),
+        ("series", True, None),
+    ]
+
+
+# How often a quiet resource is read -----------------------------------------------------------------------------------
+
+NEXT = "select resource, extract(epoch from due_at - last_done)::float8 / 60 as minutes from sync_cursors"
+
+
+async def test_what_nobody_announces_is_read_again_in_minutes_and_what_is_watched_in_hours(
+    pool: Pool, vault: Vault
+) -> None:
+    async with google.running(GoogleSimulator(seed=3)) as simulator:
+        simulator.create("ann", "demo", email="ann@example.com")
+        await connections.add(
+            pool,
+            vault,
+            provider="google",
+            account="ann",
+            token="demo",
+            resources=["calendar/list"],
+            watched=["calendar"],
+        )
+        async with driven(Sync(pool, vault, Hint(pool), "me", {"google": simulator.url})) as sync:
+            await read(pool, sync)
+            assert await looked_at_again(pool) == {"calendar/list": 15, "calendar/events/ann@example.com": 15}
+            await pool.execute(
+                """update webhook_subscriptions set status = 'active', external_id = 'r', expires_at = now() + '1 day'
+                where resource = 'calendar/list'"""
+            )
+            await read(pool, sync)
+            assert await looked_at_again(pool) == {"calendar/list": 360, "calendar/events/ann@example.com": 15}
+
+
+async def read(pool: Pool, sync: Sync) -> None:
+    """Every resource, from now on."""
+    now = await pool.fetchval("update sync_cursors set due_at = now(), last_done = null returning now()")
+    sync.wake()
+
+    async def over() -> bool:
+        return bool(await pool.fetchval("select bool_and(coalesce(last_done > $1, false)) from sync_cursors", now))
+
+    await until(over, "all is read")
+
+
+async def looked_at_again(pool: Pool) -> dict[str, int]:
+    """In about how many minutes: where it is one of those that a quiet resource waits, give or take a tenth."""
+    rows = await pool.fetch(NEXT)
+    return {
+        row["resource"]: next((m for m in (15, 60, 360) if abs(row["minutes"] - m) <= m / 10), round(row["minutes"]))
+        for row in rows
+    }
+
+
 # Our own faults ------------------------------------------------------------------------------------------------------
 
 
@@ -356,14 +482,19 @@ async def syncing(pool: Pool, vault: Vault) -> AsyncIterator[tuple[Simulator, Sy
         for number in range(3):
             simulator.run(ACCOUNT, "item_add", content=f"Task {number}")
         await connections.add(pool, vault, provider="todoist", account=ACCOUNT, token="demo", resources=["everything"])
-        sync = Sync(pool, vault, Hint(pool), "me", {"todoist": simulator.url})
-        task = asyncio.create_task(sync.run())
-        try:
+        async with driven(Sync(pool, vault, Hint(pool), "me", {"todoist": simulator.url})) as sync:
             yield simulator, sync
-        finally:
-            sync.stop()
-            async with asyncio.timeout(10):
-                await task
+
+
+@asynccontextmanager
+async def driven(sync: Sync) -> AsyncIterator[Sync]:
+    task = asyncio.create_task(sync.run())
+    try:
+        yield sync
+    finally:
+        sync.stop()
+        async with asyncio.timeout(10):
+            await task
 
 
 async def finished(pool: Pool) -> None:
