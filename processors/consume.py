@@ -169,7 +169,7 @@ class Consume:
     async def _batch(self, position: Position, records: Sequence[Any]) -> Batch:
         """What the records mean. Raises `BadBatch` when our own code fails on one of them."""
         said = [(record, _read(record)) for record in records]
-        known = await self._known(position.topic.rpartition(".")[2], [d for _, d in said if isinstance(d, Delivery)])
+        known = await self._known(topics.provider(position.topic), [d for _, d in said if isinstance(d, Delivery)])
         try:
             return _batch(position, said, known)
         except Exception as error:
@@ -275,7 +275,7 @@ def _batch(
 
 def _set_aside(position: Position, record: Any, reason: ParkReason, detail: str) -> Batch:
     """The batch of one record that is parked: its receipt says so, its bytes are kept."""
-    provider = position.topic.rpartition(".")[2]
+    provider = topics.provider(position.topic)
     source = f"{position.topic}/{position.partition}/{record.offset}"
     receipt = Receipt(record.offset, _id(record), provider, "unknown", "", None, "parked", reason)
     return Batch([receipt], [SetAside(provider, reason, detail, source, record.value or b"")], record.offset + 1)

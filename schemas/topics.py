@@ -41,6 +41,11 @@ def webhooks(provider: str, prefix: str = "") -> str:
     return f"{prefix}webhooks.{provider}"
 
 
+def provider(topic: str) -> str:
+    """Whose word a topic of `webhooks` holds."""
+    return topic.rpartition("webhooks.")[2]
+
+
 def changes(kind: str, prefix: str = "") -> str:
     """The topic of what is now true of a kind of item."""
     return f"{prefix}changes.{kind}"
