@@ -3,7 +3,8 @@
 *accept*: a batch of one partition becomes receipts and wanted cursors, and the partition moves on.
 *apply*: a page of a resource becomes mappings, history and outbox, and the cursor moves on.
 
-Lock order everywhere: fence, cursors, mappings by id, lanes by number.
+Lock order everywhere: fence, cursors by id, subscriptions, mappings by id, lanes by number. *apply* comes to the cursors
+that it opens and closes after its mappings: those are of the items that stand for resources, which no other run locks.
 """
 
 from collections import Counter
