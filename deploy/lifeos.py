@@ -1,9 +1,16 @@
 """The `lifeos` command. Each verb lives beside what it runs and is imported only on use: `--help` stays quick."""
 
-from importlib import import_module
-from importlib.metadata import version
+try:  # Ctrl-C falls into what takes longest
+    import signal
+    import sys
+    from importlib import import_module
+    from typing import Any, Final, NoReturn
 
-import click
+    import click
+except KeyboardInterrupt:
+    raise SystemExit(130) from None
+
+INTERRUPTED: Final = 130
 
 VERBS: dict[str, tuple[str, str]] = {
     "up": ("deploy.local.cli:up", "Start the whole stack on this machine."),
@@ -22,7 +29,34 @@ VERBS: dict[str, tuple[str, str]] = {
 
 
 class LazyVerbs(click.Group):
-    """A group whose commands are imported on use; the help screen needs only the table above."""
+    """A group whose commands are imported on use; the help screen needs only the table above.
+
+    Here, for all of them, an interrupted verb ends with 130, and one whose answer cannot be written with 1.
+    """
+
+    def __call__(self, *_: Any, **__: Any) -> NoReturn:
+        """Run as a process."""
+        from deploy import output
+
+        output.guard()
+        try:
+            status = self.main(standalone_mode=False)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except click.ClickException as error:
+            error.show()
+            status = error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            status = INTERRUPTED
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # it has ended already
+        sys.exit(status)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -41,7 +75,7 @@ class LazyVerbs(click.Group):
 
 
 @click.command(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("lifeos-integrations"), prog_name="lifeos")
+@click.version_option(package_name="lifeos-integrations", prog_name="lifeos")
 def main() -> None:
     """LifeOS Integrations: every change of every connected tool, once, in order, replayably."""
 

@@ -44,11 +44,7 @@ def ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
     except BadSettings as error:
         refuse(error)
     try:
-        return asyncio.run(_awaited(work(settings)))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except BrokenPipeError:  # whoever reads has had enough: click ends quietly
-        raise
+        return asyncio.run(_awaited(work, settings))
     except BadSettings as error:
         refuse(error)
     except (
@@ -101,5 +97,5 @@ async def database(settings: DatabaseSettings, size: int = 1) -> AsyncIterator["
         yield db
 
 
-async def _awaited(work: Awaitable[T]) -> T:
-    return await work
+async def _awaited(work: Callable[[S], Awaitable[T]], settings: S) -> T:
+    return await work(settings)

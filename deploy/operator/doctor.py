@@ -44,8 +44,6 @@ def doctor(as_json: bool) -> None:
     quiet()
     try:
         findings = asyncio.run(examined(variables()))
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BadSettings as error:
         refuse(error)
     status = overall(findings)

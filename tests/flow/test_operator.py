@@ -27,6 +27,7 @@ from tests.flow.proxy import Proxy
 from tests.flow.records import put
 from tests.flow.service import ROLES, Process
 from tests.flow.world import RING, TOKEN, World
+from tests.operator.test_ends import opened_full
 from tests.outbox.conditions import until
 
 CAPTURED: Final = Path(__file__).parents[1] / "captured" / "todoist" / "item_added"
@@ -284,7 +285,24 @@ async def test_a_reader_that_has_had_enough_ends_tail_quietly(ann: Person) -> No
     os.close(reading)
     _, err = await asyncio.wait_for(child.communicate(), BOUND_SECONDS)
     assert err == b""
-    assert child.returncode in (0, 1)
+    assert child.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("tail", "changes.task", "--from-beginning"),
+        ("deliveries",),
+        ("deliveries", "--json"),
+        ("connections", "--json"),
+    ],
+)
+async def test_a_full_disk_is_one_line(ann: Person, words: tuple[str, ...]) -> None:
+    with opened_full() as full:
+        child = await start(variables(ann.world), *words, out=full)
+        _, err = await asyncio.wait_for(child.communicate(), BOUND_SECONDS)
+    assert err.decode() == "lifeos: standard output cannot be written: No space left on device\n"
+    assert child.returncode == 1
 
 
 async def test_ctrl_c_ends_tail_quietly(ann: Person) -> None:

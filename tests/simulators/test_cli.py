@@ -1,14 +1,18 @@
 """`lifeos simulate` as a person uses it: real processes, their output and exit codes."""
 
+import asyncio
 import json
+import re
 import signal
+from contextlib import closing
 from pathlib import Path
 
 import httpx
+import pytest
 
 from deploy.simulators.todoist.pushes import signature
 from deploy.simulators.todoist.simulator import Simulator
-from tests.simulators.command import SECRET, Ended, lifeos, served
+from tests.simulators.command import SECRET, Ended, lifeos, served, start
 from tests.simulators.conftest import ANN
 from tests.simulators.receiver import Receiver
 
@@ -80,6 +84,37 @@ async def test_the_verbs_drive_a_running_simulator(tmp_path: Path, simulator: Si
     assert "77" in (await run("accounts", "--create", "77", "--token", "bob")).out
     await run("expire")
     assert "never answered 200" in (await run("books")).out
+
+
+@pytest.mark.parametrize(
+    ("words", "path"), [(("storm", "50"), "/simulator/storms/"), (("mix", "5"), "/simulator/mix/")]
+)
+async def test_ctrl_c_ends_a_verb_that_waits_with_130(tmp_path: Path, words: tuple[str, ...], path: str) -> None:
+    asked = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A simulator whose storm never ends, and that makes changes without end."""
+        with closing(writer):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = re.search(rb"(?i)content-length: (\d+)", head)
+                await reader.readexactly(int(length[1]) if length else 0)
+                if path.encode() in head:
+                    asked.set()
+                    await reader.read()
+                    return
+                writer.write(b'HTTP/1.1 200 OK\r\ncontent-length: 13\r\n\r\n{"storm":"1"}')
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        child = await start(tmp_path, "todoist", *words, LIFEOS_TODOIST_URL=url)
+        async with asyncio.timeout(20):
+            await asked.wait()
+            child.send_signal(signal.SIGINT)
+            out, err = await child.communicate()
+    assert (child.returncode, out) == (130, b"")
+    assert b"Aborted" not in err
+    assert b"Traceback" not in err
 
 
 async def test_trouble_is_one_line_that_says_what_to_do(tmp_path: Path, simulator: Simulator) -> None:
