@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import click
 
 from deploy import outside
+from deploy.operator.lines import printable
 from schemas.settings import BadSettings, ConnectSettings, DatabaseSettings, KafkaSettings, NotSet, load
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def ask(model: type[S], work: Callable[[S], Awaitable[T]]) -> T:
         *UNAVAILABLE,
         *BAD_DATA,
     ) as error:
-        click.echo(f"lifeos: {told_of(settings, error)}", err=True)
+        click.echo(f"lifeos: {printable(told_of(settings, error))}", err=True)
         sys.exit(1)
 
 

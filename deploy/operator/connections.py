@@ -9,7 +9,7 @@ import click
 
 from deploy.operator import advice
 from deploy.operator.ask import ask, database
-from deploy.operator.lines import ago, columns, cut, json, json_lines, printable, show
+from deploy.operator.lines import ago, json, json_lines, say, show
 from deploy.operator.listing import Listing
 from deploy.operator.watches import expiry
 from schemas.providers import PROVIDERS
@@ -96,7 +96,7 @@ def cells(row: dict[str, Any], now: datetime) -> tuple[str, ...]:
     """A connection as the line of a table, under `HEADINGS`."""
     read = ago(row["fresh"], now)
     told = (str(row["connection_id"]), row["account"], row["state"], read, row["provider"], str(row["resources"]))
-    return (*told, printable(row["last_error"] or ""))
+    return (*told, row["last_error"] or "")
 
 
 def _advised(row: dict[str, Any]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def show_(id_: UUID, as_json: bool) -> None:
         click.echo(json(told))
         return
     for line in lines(told, datetime.now(UTC)):
-        click.echo(cut(printable(line), columns()))
+        say(line)
 
 
 def lines(told: dict[str, Any], now: datetime) -> Iterator[str]:

@@ -9,7 +9,7 @@ import click
 
 from deploy.operator import story
 from deploy.operator.ask import BothSettings, ask, database, told_of
-from deploy.operator.lines import json, json_lines, show
+from deploy.operator.lines import json, json_lines, printable, show
 from deploy.operator.listing import Listing
 from schemas.outcome import AcceptOutcome
 from schemas.providers import PROVIDERS
@@ -116,7 +116,7 @@ def show_(id_: str, limit: int, as_json: bool) -> None:
         for line in story.tell(told, datetime.now(UTC)):
             click.echo(line)
     if told["kafka"]:
-        click.echo(f"lifeos: {told['kafka']}", err=True)
+        click.echo(f"lifeos: {printable(told['kafka'])}", err=True)
         sys.exit(1)
 
 

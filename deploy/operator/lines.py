@@ -18,22 +18,32 @@ def cut(text: str, most: int | None) -> str:
     return text if most is None or len(text) <= most else text[: most - 1] + "…"
 
 
+def say(text: str) -> None:
+    """Prints one line, whatever is in it, as wide as it may be."""
+    click.echo(cut(printable(text), columns()))
+
+
 def table(headings: Sequence[str], cells: Sequence[Sequence[str]], most: int | None) -> Iterator[str]:
-    """One line each, headings first. What one needs most comes first: where there are only `most` columns, the right
-    edge is cut."""
-    lines = [headings, *cells]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    """One line each, headings first, with nothing in them that a terminal obeys. What one needs most comes first: where
+    there are only `most` columns, the right edge is cut."""
+    lines = [[printable(cell) for cell in line] for line in (headings, *cells)]
+    widths = _widths(headings, cells)
     for line in lines:
         yield cut("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip(), most)
+
+
+def _widths(headings: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
 
 
 def show(headings: Sequence[str], cells: Sequence[Sequence[str]], colours: Sequence[str | None], painted: int) -> None:
     """Prints a table; the cell number `painted` of each line gets the line's colour."""
     heading, *lines = table(headings, cells, columns())
     click.secho(heading, bold=True)
+    first = sum(width + 2 for width in _widths(headings, cells)[:painted])
     for line, row, colour in zip(lines, cells, colours, strict=True):
-        cell = row[painted]
-        click.echo(line.replace(cell, click.style(cell, fg=colour), 1) if cell and colour else line)
+        end = first + len(row[painted])
+        click.echo(line[:first] + click.style(line[first:end], fg=colour) + line[end:] if colour else line)
 
 
 def json_lines(rows: Iterable[Any]) -> None:

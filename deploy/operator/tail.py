@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 
 from deploy.operator.ask import ask
-from deploy.operator.lines import columns, cut, printable
+from deploy.operator.lines import say
 from schemas import topics
 from schemas.providers import KINDS
 from schemas.settings import KafkaSettings
@@ -39,7 +39,7 @@ def tail(
                 for record in await reader.read(within=1.0):
                     if not _wanted(record, connection, kind):
                         continue
-                    click.echo(_as_json(record) if as_json else cut(_readable(record), columns()))
+                    click.echo(_as_json(record)) if as_json else say(_told(record))
                     left = None if left is None else left - 1
                     if left == 0:
                         return
@@ -82,12 +82,8 @@ def _as_json(record: Any) -> str:
     return orjson.dumps({**place, "headers": _headers(record), "value": value}).decode()
 
 
-def _readable(record: Any) -> str:
-    """One line, whatever the record is."""
-    return printable(_told(record))
-
-
 def _told(record: Any) -> str:
+    """One line, whatever the record is."""
     import orjson
 
     when = datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]

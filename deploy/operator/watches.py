@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 
 from deploy.operator.ask import ask, database
-from deploy.operator.lines import ago, json_lines, printable, show
+from deploy.operator.lines import ago, json_lines, show
 from deploy.operator.listing import Listing
 from schemas.providers import PROVIDERS
 from schemas.settings import DatabaseSettings
@@ -59,7 +59,7 @@ def cells(row: dict[str, Any], now: datetime) -> tuple[str, ...]:
     heard = ago(row["heard_at"], now)
     message = "" if row["message"] is None else str(row["message"])
     told = (str(row["subscription_id"]), row["status"], expires, heard, message, row["account"], row["resource"])
-    return (*told, printable(row["last_error"] or ""))
+    return (*told, row["last_error"] or "")
 
 
 def expiry(expires_at: datetime | None, now: datetime) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import click
 
+from deploy.operator.lines import printable
 from deploy.simulators.failure import Failure, loaded
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class Driven(Generic[R]):
                 raise Failure(str(trouble)) from None
 
         return verb
+
+
+def say(line: str) -> None:
+    """Print a line with names that anybody may have given; no terminal obeys it."""
+    click.echo(printable(line))
 
 
 def show_json(value: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from deploy.simulators.driving import Driven, R, show_json
+from deploy.simulators.driving import Driven, R, say, show_json
 from deploy.simulators.failure import Wrong
 
 
@@ -84,7 +84,7 @@ def accounts_verb(driven: Driven[R]) -> click.Command:
             show_json(listed)
             return
         for known in listed:
-            click.echo(f"{known['account']}  {known['full_name']}, {known['sequence']} changes")
+            say(f"{known['account']}  {known['full_name']}, {known['sequence']} changes")
 
     return accounts
 

@@ -76,6 +76,8 @@ async def test_the_verbs_drive_a_running_simulator(tmp_path: Path, simulator: Si
     assert simulator.holding(ANN).account.get("item", task["id"])["checked"] is True
     await run("reopen", task["id"])
     assert "Water them" in (await run("tasks")).out
+    assert "  Wipe�[2J" in (await run("create", "Wipe\x1b[2J")).out
+    assert "  Wipe�[2J\n" in (await run("tasks")).out
     assert "30 of 30 answered 200" in (await run("storm", "30")).out
     await run("mix", "20", "--seed", "1")
     assert "drop 0.5" in (await run("faults", "push", "--drop", "0.5", "--delay", "0", "0.1")).out

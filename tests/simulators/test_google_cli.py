@@ -58,6 +58,8 @@ async def test_the_verbs_drive_a_running_simulator(tmp_path: Path, google: Simul
     assert (made["summary"], made["recurrence"]) == ("Choir", ["RRULE:FREQ=WEEKLY"])
     assert "2027-03-01T19:00+01:00" in (await run("events")).out
     assert "(2027-03-08)" in (await run("create", "Day off", "--on", "2027-03-08", "--guest", "a@example.com")).out
+    assert "  Wipe�[2J " in (await run("create", "Wipe\x1b[2J")).out
+    assert "  Wipe�[2J " in (await run("events")).out
     occurrence = f"{made['id']}_20270308T180000Z"
     assert (
         occurrence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, get_args
 
 import click
 
-from deploy.simulators.driving import Driven, show_json
+from deploy.simulators.driving import Driven, say, show_json
 from deploy.simulators.failure import Wrong
 from deploy.simulators.fault_verbs import fault_verbs
 from deploy.simulators.google.faults import ApiFaultKind
@@ -123,7 +123,7 @@ def events(remote: "GoogleRemote", account: str, as_json: bool, /, calendar: str
         show_json(listed)
         return
     for event in listed:
-        click.echo(f"{event['id']}  {event.get('summary', event['status'])}{_when(event)}")
+        say(f"{event['id']}  {event.get('summary', event['status'])}{_when(event)}")
 
 
 @click.command()
@@ -142,7 +142,7 @@ def calendars(remote: "GoogleRemote", account: str, as_json: bool, /, new: str |
         return
     for one in state["calendars"]:
         name = one.get("summaryOverride") or one.get("summary", "")
-        click.echo(f"{one['id']}  {name} ({one['accessRole']}, {len(state['events'][one['id']])} events)")
+        say(f"{one['id']}  {name} ({one['accessRole']}, {len(state['events'][one['id']])} events)")
 
 
 @click.command()
@@ -269,7 +269,7 @@ def _show(event: dict[str, Any], what: str, as_json: bool) -> None:
     if as_json:
         show_json(event)
     else:
-        click.echo(f"{what} {event['id']}  {event.get('summary', '')}{_when(event)}")
+        say(f"{what} {event['id']}  {event.get('summary', '')}{_when(event)}")
 
 
 def _when(event: dict[str, Any]) -> str:

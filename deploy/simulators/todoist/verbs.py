@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, get_args
 
 import click
 
-from deploy.simulators.driving import Driven, show_json
+from deploy.simulators.driving import Driven, say, show_json
 from deploy.simulators.failure import Wrong
 from deploy.simulators.fault_verbs import fault_verbs
 from deploy.simulators.todoist.faults import ApiFaultKind
@@ -95,7 +95,7 @@ def tasks(remote: "TodoistRemote", account: str, as_json: bool, /) -> None:
         show_json(listed)
         return
     for task in listed:
-        click.echo(f"{task['id']}  {'x' if task['checked'] else ' '}  {task['content']}{_due(task)}")
+        say(f"{task['id']}  {'x' if task['checked'] else ' '}  {task['content']}{_due(task)}")
 
 
 @click.command()
@@ -136,7 +136,7 @@ def _show(task: dict[str, Any], what: str, as_json: bool) -> None:
     if as_json:
         show_json(task)
     else:
-        click.echo(f"{what} {task['id']}  {task['content']}{_due(task)}")
+        say(f"{what} {task['id']}  {task['content']}{_due(task)}")
 
 
 def _due(task: dict[str, Any]) -> str:
