@@ -11,6 +11,7 @@ from deploy.operator import advice
 from deploy.operator.ask import ask, database
 from deploy.operator.lines import ago, json, json_lines, say, show
 from deploy.operator.listing import Listing
+from deploy.operator.story import COUNTED, outcome_of
 from deploy.operator.watches import expiry
 from schemas.providers import PROVIDERS
 from schemas.settings import ConnectSettings, DatabaseSettings
@@ -160,10 +161,8 @@ def _since(moment: datetime | None, now: datetime) -> str:
 
 
 def _run(row: dict[str, Any], now: datetime) -> str:
-    counts = [
-        f"{row[f'last_run_{n}']} {n}" for n in ("created", "updated", "deleted", "rejected") if row[f"last_run_{n}"]
-    ]
-    found = ", ".join(counts) or "nothing new"
+    counts = {name: row[f"last_run_{name}"] for name in COUNTED}
+    found = outcome_of(row["last_run_outcome"], counts) or "nothing new"
     return f"{row['last_run_id']} {row['last_run_outcome']} {ago(row['last_run_ended_at'], now)} ago: {found}"
 
 

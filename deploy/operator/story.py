@@ -1,7 +1,7 @@
 """One delivery's way as a story, in the order of time. Pure."""
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -11,6 +11,9 @@ Row = dict[str, Any]
 
 INDENT: Final = " " * 14
 NARROW, WIDE = 80, 100
+COUNTED: Final = ("created", "updated", "deleted", "rejected")
+WELL: Final = ("done", "closed")
+"""How runs end that read everything. Any other was tried in vain, but for what it had committed before."""
 NO_ROW: Final = {"cut short": "it was cut short, and another began again", "under way": "it is under way"}
 
 
@@ -142,11 +145,24 @@ def _run(run: Row) -> Iterator[Event]:
 def _ending(run: Row) -> str:
     if run["outcome"] in NO_ROW:
         return f"last sign of the run: {NO_ROW[run['outcome']]}"
-    counts = [f"{run[name]} {name}" for name in ("created", "updated", "deleted", "rejected") if run[name]]
-    found = ", ".join(counts) or "nothing that was not known"
-    others = f"; had seen {run['deliveries']} deliveries" if (run["deliveries"] or 0) > 1 else ""
+    found = outcome_of(run["outcome"], run) or "nothing that was not known"
     why = f": {run['detail']}" if run["detail"] else ""
-    return f"run {run['outcome']}{why} ({found}{others})"
+    return f"run {run['outcome']}{why} ({found}{_asked(run)})"
+
+
+def outcome_of(outcome: str, counts: Mapping[str, int | None]) -> str:
+    """What a run changed, in words; of one that failed, what it had committed before. Empty: it found nothing new."""
+    found = ", ".join(f"{counts[name]} {name}" for name in COUNTED if counts[name])
+    if outcome in WELL:
+        return found
+    return f"{found} before it failed" if found else "it failed and changed nothing"
+
+
+def _asked(run: Row) -> str:
+    """How many deliveries one run was for, where it is more than the one that is told of."""
+    if (run["deliveries"] or 0) < 2:
+        return ""
+    return f"; {'had seen' if run['outcome'] in WELL else 'asked for by'} {run['deliveries']} deliveries"
 
 
 def _waiting(cursor: Row, now: datetime) -> tuple[str, list[str]]:
