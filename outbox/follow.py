@@ -22,6 +22,12 @@ TRIES: Final = 20
 """Runs that are shown of one delivery: the last is the one that had seen it and ended well."""
 TIMES: Final = 20
 """Receipts that are shown of one delivery: its provider may repeat it, and an account may be connected several times."""
+SEEN: Final = 20
+"""Deliveries that are shown of one run that was the first to see them."""
+SEARCHED: Final = 100_000
+"""Receipts of everybody that are looked through for those: the newest before the run, as far back as the run before it."""
+LATEST: Final = timedelta(seconds=30)
+"""A receipt is at most so much older than its commit: a transaction may last no longer."""
 STRAY: Final = timedelta(days=1)
 """A version is at most so far ahead of the moment it was recorded at: by as much as a fail-over set the clock back."""
 
@@ -44,9 +50,10 @@ from sync_cursors c where c.id = $1"""
 RUN = """
 select r.run_id, r.outcome, r.started_at, r.ended_at, r.detail, r.found_by, r.causation_id, r.tenant_id, r.connection_id,
     r.cursor_id, r.resource, r.wanted, r.created, r.updated, r.deleted, r.rejected,
-    r.wanted - (select b.wanted from sync_runs b where b.cursor_id = r.cursor_id and b.outcome = 'done'
-        and b.ended_at < r.ended_at order by b.ended_at desc limit 1) as deliveries
-from sync_runs r """
+    r.wanted - b.wanted as deliveries, b.wanted as wanted_before, b.started_at as started_before
+from sync_runs r left join lateral (
+    select b.wanted, b.started_at from sync_runs b where b.cursor_id = r.cursor_id and b.outcome = 'done'
+        and b.ended_at < r.ended_at order by b.ended_at desc limit 1) b on true """
 RUN_BY_ID = RUN + "where r.run_id = $1 limit 1"
 RUNS_BY_CAUSE = RUN + "where r.causation_id = $1 order by r.ended_at limit $2"
 HAD_SEEN = RUN + "where r.cursor_id = $1 and r.ended_at >= $2 and r.wanted >= $3 and "
@@ -56,6 +63,12 @@ TRIED = (
     + """r.outcome not in ('done', 'closed') and r.ended_at < coalesce($4::timestamptz, 'infinity')
 order by r.ended_at desc limit $5"""
 )
+
+# No index leads from a cursor to its receipts, and none is needed: a run follows what asked for it within seconds.
+SAW = """
+select r.delivery_id, r.event, r.accepted_at, r.topic, r.partition, r."offset", r.wanted, count(*) over () as altogether
+from (select * from receipts where accepted_at between $2 and $3 order by accepted_at desc limit $6) r
+where r.cursor_id = $1 and r.wanted > $4 and r.wanted <= $5 order by r.accepted_at, r."offset", r.match limit $7"""
 
 # A run that died left what it had committed, and no row of its own; nor has one that is under way.
 WITHOUT_ROW = """
@@ -132,7 +145,8 @@ class Trail:
     """What belongs to an id. `found` says what the id is the id of; `left_off` counts changes beyond the most asked for.
 
     A run's `outcome` is that of its row, or `cut short` or `under way` where it has none: then it is known from its first
-    to its last change only.
+    to its last change only. `saw` are the deliveries that one that ended well was the first to see, `saw_left_off` counts
+    those beyond `SEEN`.
 
     A change's `state` is `published` (its `topic`, `partition` and `offset` say where, unless that was not noted),
     `waiting` (in its lane, whose `relay` publishes it) or `dropped` (the outbox no longer holds it).
@@ -169,6 +183,7 @@ async def follow(pool: Pool, sought: str, most: int) -> Trail:
     if not trail.found:
         raise LookupError(await _nothing(pool, sought, item))
     await _lead_back(pool, trail)
+    await _add_seen(pool, trail)
     await _add_items(pool, trail)
     await _add_places(pool, trail)
     return trail
@@ -230,7 +245,8 @@ async def _add_runs_of(pool: Pool, trail: Trail, receipt: Row, most: int) -> Non
 
 def _uncounted(run: Row) -> Row:
     """A run without a row, as one with it."""
-    return run | dict.fromkeys(("detail", "wanted", "created", "updated", "deleted", "rejected", "deliveries"))
+    unknown = ("detail", "wanted", "created", "updated", "deleted", "rejected", "deliveries")
+    return run | dict.fromkeys((*unknown, "wanted_before", "started_before"))
 
 
 async def _of_a_run(pool: Pool, trail: Trail, run_id: UUID, most: int) -> None:
@@ -331,6 +347,19 @@ async def _without_row(pool: Pool, trail: Trail, run_id: UUID) -> list[Row]:
     names = ("tenant_id", "connection_id", "run_id", "recorded_at", "found_by", "causation_id", "item_id")
     rows = await _rows(pool, OF_CHANGES, *([change[name] for change in changes] for name in names))
     return [_uncounted(row) for row in rows[:1]]
+
+
+async def _add_seen(pool: Pool, trail: Trail) -> None:
+    """What each run was the first to see: one run is for many deliveries, and names one of them as its cause."""
+    for run in trail.runs:
+        before, since = run.pop("wanted_before"), run.pop("started_before")
+        run |= {"saw": [], "saw_left_off": 0}
+        if run["outcome"] in ("done", "closed"):
+            since = since or run["started_at"] - RECEIPTS.keep
+            reach = (since - LATEST, run["started_at"], before or 0, run["wanted"])
+            rows = await _rows(pool, SAW, run["cursor_id"], *reach, SEARCHED, SEEN)
+            run["saw_left_off"] = rows[0]["altogether"] - len(rows) if rows else 0
+            run["saw"] = [{name: row[name] for name in row if name != "altogether"} for row in rows]
 
 
 def _once(things: Iterable[T]) -> list[T]:

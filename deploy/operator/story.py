@@ -139,7 +139,21 @@ def _run(run: Row) -> Iterator[Event]:
         more.append(f"caused by {run['causation_id']}")
     began = "first sign of a run" if run["outcome"] in NO_ROW else "run began"
     yield Event(run["started_at"], f"{began}, found by {run['found_by']}", more)
-    yield Event(run["ended_at"], _ending(run), [f"run {run['run_id']}"])
+    yield Event(run["ended_at"], _ending(run), [f"run {run['run_id']}", *_saw(run)])
+
+
+def _saw(run: Row) -> Iterator[str]:
+    """The deliveries that one run was for, where they are more than the one that its cause names."""
+    every = len(run["saw"]) + run["saw_left_off"]
+    if [one["delivery_id"] for one in run["saw"]] == [run["causation_id"]]:
+        return
+    if every:
+        yield f"was the first to see {every} deliver{'y' if every == 1 else 'ies'}:"
+    for one in run["saw"]:
+        at = one["accepted_at"]
+        yield f"{one['delivery_id']} {one['event']}, accepted {at:%H:%M:%S}.{at.microsecond // 1000:03}"
+    if run["saw_left_off"]:
+        yield f"and {run['saw_left_off']} more"
 
 
 def _ending(run: Row) -> str:
@@ -147,7 +161,9 @@ def _ending(run: Row) -> str:
         return f"last sign of the run: {NO_ROW[run['outcome']]}"
     found = outcome_of(run["outcome"], run) or "nothing that was not known"
     why = f": {run['detail']}" if run["detail"] else ""
-    return f"run {run['outcome']}{why} ({found}{_asked(run)})"
+    times = run["deliveries"] or 0
+    asked = f"; asked for {times} times" if times > 1 and run["outcome"] not in WELL else ""
+    return f"run {run['outcome']}{why} ({found}{asked})"
 
 
 def outcome_of(outcome: str, counts: Mapping[str, int | None]) -> str:
@@ -156,13 +172,6 @@ def outcome_of(outcome: str, counts: Mapping[str, int | None]) -> str:
     if outcome in WELL:
         return found
     return f"{found} before it failed" if found else "it failed and changed nothing"
-
-
-def _asked(run: Row) -> str:
-    """How many deliveries one run was for, where it is more than the one that is told of."""
-    if (run["deliveries"] or 0) < 2:
-        return ""
-    return f"; {'had seen' if run['outcome'] in WELL else 'asked for by'} {run['deliveries']} deliveries"
 
 
 def _waiting(cursor: Row, now: datetime) -> tuple[str, list[str]]:

@@ -196,6 +196,31 @@ async def test_what_was_parked_says_why_and_what_nobody_connected_says_so(follow
     assert "accepted, unmatched: nobody connected this account" in unmatched.out
 
 
+async def test_one_run_for_many_deliveries_tells_them_all(followed: Followed) -> None:
+    world = followed.ann.world
+    eve = await person(world)
+    await world.settled()
+    # The cursor is held by nobody who runs it, so that what comes meanwhile becomes one run.
+    held = "update sync_cursors set leased_until = now() + interval '{}' where connection_id = '{}'"
+    await world.plant(held.format("1 h", eve.connection))
+    tasks = [eve.run("item_add", content=f"Task {number}") for number in range(3)]
+    pushes = world.simulator.holding(eve.account).books.pushes
+
+    async def accepted() -> bool:
+        return len(pushes) == 3 and all([await has_receipt(world, push.delivery_id) for push in pushes])
+
+    await until(accepted, "every push is accepted")
+    await world.plant(held.format("-1 s", eve.connection))
+    await world.settled()
+    item = item_id(DEMO_TENANT, "todoist", eve.account, "task", tasks[0]["id"])
+    for id_ in (item, pushes[0].delivery_id):
+        (run_,) = (await show(world, id_))["runs"]
+        assert [one["delivery_id"] for one in run_["saw"]] == [push.delivery_id for push in pushes]
+    story = await run(variables(world), "deliveries", "show", str(item))
+    assert "was the first to see 3 deliveries:" in story.out
+    assert all(push.delivery_id in story.out for push in pushes)
+
+
 async def test_a_change_that_is_not_published_yet_says_who_should(followed: Followed) -> None:
     world, ann = followed.ann.world, followed.ann
     assert await world.service.relay.stop() == 0

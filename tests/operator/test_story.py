@@ -19,11 +19,11 @@ def run(outcome: str, **more: Any) -> dict[str, Any]:
     ("one", "said"),
     [
         (run("done"), "run done (nothing that was not known)"),
-        (run("done", created=2, rejected=1, deliveries=9), "run done (2 created, 1 rejected; had seen 9 deliveries)"),
+        (run("done", created=2, rejected=1, deliveries=9), "run done (2 created, 1 rejected)"),
         (run("closed", deleted=3, deliveries=1), "run closed (3 deleted)"),
         (
             run("retried", detail="Todoist answered 500", deliveries=9),
-            "run retried: Todoist answered 500 (it failed and changed nothing; asked for by 9 deliveries)",
+            "run retried: Todoist answered 500 (it failed and changed nothing; asked for 9 times)",
         ),
         (run("retried", detail="x", created=3), "run retried: x (3 created before it failed)"),
         (run("halted", detail="x"), "run halted: x (it failed and changed nothing)"),
@@ -31,6 +31,22 @@ def run(outcome: str, **more: Any) -> dict[str, Any]:
 )
 def test_how_a_run_ended(one: dict[str, Any], said: str) -> None:
     assert story._ending(one) == said
+
+
+def saw(*deliveries: str, left_off: int = 0) -> dict[str, Any]:
+    rows = [{"delivery_id": id_, "event": "item:added", "accepted_at": NOW} for id_ in deliveries]
+    return run("done", saw=rows, saw_left_off=left_off, causation_id="d1")
+
+
+def test_the_deliveries_that_a_run_was_the_first_to_see_are_listed_and_counted() -> None:
+    assert list(story._saw(saw("d1", "d2", left_off=7))) == [
+        "was the first to see 9 deliveries:",
+        "d1 item:added, accepted 20:00:00.000",
+        "d2 item:added, accepted 20:00:00.000",
+        "and 7 more",
+    ]
+    assert list(story._saw(saw("d1"))) == list(story._saw(saw())) == []
+    assert next(story._saw(saw("d2"))) == "was the first to see 1 delivery:"
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,32 @@ async def test_the_runs_of_a_delivery_end_with_the_first_that_had_seen_it_and_en
     assert trail.waiting == []
 
 
+async def test_a_run_tells_every_delivery_that_it_was_the_first_to_see(pool: Pool, spine: Spine) -> None:
+    await received(pool, "seen before", wanted=4, ago=80, offset=1)
+    await ran(pool, "done", 4, ago=70)
+    # In one transaction that began before the run did, and in two after.
+    for number, (wanted, ago) in enumerate(((6, 75), (6, 75), (7, 66), (8, 60))):
+        await received(pool, f"d{number}", wanted, ago, offset=number)
+    failed = await ran(pool, "retried", 7, ago=62)
+    done = await ran(pool, "done", 8, ago=50)
+    await received(pool, "while it ran", wanted=9, ago=50.5, offset=9)
+    for id_ in (str(done), "d0", "d3"):
+        runs = {run["run_id"]: run for run in (await follow(pool, id_, 20)).runs}
+        assert [one["delivery_id"] for one in runs[done]["saw"]] == ["d0", "d1", "d2", "d3"]
+        assert runs[done]["saw_left_off"] == 0
+    (run,) = (await follow(pool, str(failed), 20)).runs
+    assert run["saw"] == []
+
+
+async def test_of_very_many_deliveries_the_first_are_told_and_the_rest_is_counted(pool: Pool, spine: Spine) -> None:
+    for number in range(module.SEEN + 3):
+        await received(pool, f"d{number}", wanted=23, ago=60 - number / 10, offset=number)
+    done = await ran(pool, "done", 23, ago=50)
+    (run,) = (await follow(pool, str(done), 20)).runs
+    assert [one["delivery_id"] for one in run["saw"]] == [f"d{number}" for number in range(module.SEEN)]
+    assert run["saw_left_off"] == 3
+
+
 @pytest.mark.parametrize(
     ("state", "column", "expected"),
     [
@@ -200,6 +226,7 @@ STATEMENTS: Final = {
     "DELIVERIES": ("x", 20),
     "RUN_BY_ID": (UUID(int=1),),
     "RUNS_BY_CAUSE": ("x", 20),
+    "SAW": (UUID(int=1), None, None, 1, 2, 100_000, 20),
     "ENDED_WELL": (UUID(int=1), None, 1),
     "TRIED": (UUID(int=1), None, 1, None, 20),
     "CUT_SHORT": (UUID(int=1), UUID(int=1), None, None, UUID(int=1), 20),
