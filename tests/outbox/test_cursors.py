@@ -1,6 +1,7 @@
 """Cursors: what makes one due and what does not, and how one is closed, shut and opened again."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,13 @@ from outbox import commit, cursors, lease
 from outbox.commit import Step
 from outbox.cursors import Finish, Progress, Push, Retry, Shut
 from outbox.lease import CURSORS, FenceLost, Held
-from outbox.postgres import Pool
+from outbox.postgres import Connection, Pool
 from outbox.vault import Vault
 from schemas.plan import Plan
-from tests.outbox.spine import Spine
+from tests.outbox.conditions import someone_waits_for_a_lock
+from tests.outbox.spine import Spine, connect
+
+Touch = Callable[[Connection], Awaitable[object]]
 
 WORK = "all/work"
 CURSOR = "select * from sync_cursors where resource = $1"
@@ -142,3 +146,88 @@ async def test_a_push_while_a_resource_closes_is_owed_to_nobody_when_it_comes_ba
     await open_and_close(spine, opened=[WORK, "all/new"])
     assert await pool.fetchval(OWED, WORK) == await pool.fetchval(OWED, "all/new")
     assert (await cursor(pool, WORK))["cause"] != "too late"
+
+
+# Several at once ------------------------------------------------------------------------------------------------------
+
+
+async def crossed(pool: Pool, on: str, first: Touch, second: Touch) -> None:
+    """Two transactions: the first waits for the cursor `on`, then the second begins, then the cursor is free."""
+
+    async def apart(touch: Touch) -> None:
+        async with pool.acquire() as db, db.transaction():
+            await touch(db)
+
+    async with pool.acquire() as db, db.transaction():
+        await db.execute("select from sync_cursors where resource = $1 for update", on)
+        tasks = [asyncio.create_task(apart(first))]
+        await someone_waits_for_a_lock(pool)
+        tasks.append(asyncio.create_task(apart(second)))
+        await someone_waits_for_a_lock(pool, 2)
+    await asyncio.gather(*tasks)
+
+
+async def test_two_that_open_the_same_resources_in_opposite_order_wait_for_one_another(
+    pool: Pool, spine: Spine
+) -> None:
+    one, other = "all/1", "all/2"
+    await open_and_close(spine, opened=[one, other])
+    await open_and_close(spine, closed=[one, other])
+    await crossed(
+        pool,
+        other,
+        lambda db: cursors.open_and_close(db, spine.run, [other, one], []),
+        lambda db: cursors.open_and_close(db, spine.run, [one, other], []),
+    )
+    assert not await pool.fetchval("select bool_or(closed) from sync_cursors")
+
+
+async def test_closing_resources_waits_for_a_push_that_is_for_the_same_ones(pool: Pool, spine: Spine) -> None:
+    older, newer = "all/2", "all/1"
+    for resource in (older, newer):
+        await open_and_close(spine, opened=[resource])
+    # Neither the order in which they are stored nor that of their names is that of their ids.
+    await pool.execute("update sync_cursors set wanted = wanted where resource = $1", older)
+    pushes = {(await cursor(pool, resource))["id"]: Push(1, "delivery-2", None) for resource in (newer, older)}
+    await crossed(
+        pool,
+        older,
+        lambda db: cursors.want(db, pushes),
+        lambda db: cursors.open_and_close(db, spine.run, [], [newer, older]),
+    )
+    for resource in (older, newer):
+        assert (await cursor(pool, resource))["closed"]
+
+
+async def test_however_many_of_an_account_are_due_four_are_claimed_at_once_and_others_come_after_them(
+    pool: Pool, vault: Vault, spine: Spine
+) -> None:
+    await open_and_close(spine, opened=[f"all/{number}" for number in range(20)])
+    await pool.execute("update sync_cursors set due_at = now() - interval '1 h'")
+    other = await connect(pool, vault, "another")
+
+    async def claimed(most: int = 64) -> list[UUID]:
+        held = await lease.claim(pool, CURSORS, "one", most)
+        whose = "select connection_id from sync_cursors where id = any($1::uuid[])"
+        return [row[0] for row in await pool.fetch(whose, [one.key for one in held])]
+
+    ours, theirs = spine.run.connection_id, other.run.connection_id
+    assert await claimed(3) == [ours] * 3
+    assert sorted(await claimed()) == sorted([ours, theirs])
+    assert await claimed() == [], "the others wait until one of them is over"
+    await pool.execute(
+        """update sync_cursors set due_at = 'infinity', leased_until = '-infinity'
+        where id = (select id from sync_cursors where connection_id = $1 and leased_until > now() limit 1)""",
+        ours,
+    )
+    assert await claimed() == [ours]
+
+
+async def test_those_that_came_first_are_claimed_first(pool: Pool, vault: Vault, spine: Spine) -> None:
+    await open_and_close(spine, opened=[f"all/{number}" for number in range(9)])
+    await pool.execute(
+        "update sync_cursors set due_at = now() - '1 s'::interval * (1 + right(resource, 1)::int) where resource <> 'all'"
+    )
+    held = await lease.claim(pool, CURSORS, "one", 64)
+    found = await pool.fetch("select resource from sync_cursors where id = any($1::uuid[])", [one.key for one in held])
+    assert {row[0] for row in found} == {"all/5", "all/6", "all/7", "all/8"}

@@ -213,6 +213,29 @@ async def test_a_large_page_is_the_same_as_a_small_one() -> None:
     assert [o.external_id for o in shown.observed] == [f"ann@example.com/e{n}" for n in range(250)]
 
 
+async def test_half_of_a_surrogate_pair_costs_no_page_and_no_other_text() -> None:
+    body = orjson.dumps(
+        LAST | {"items": [event("e1", summary="LONE"), event("e2", summary="Über 😀"), event("e3", summary="PAIR")]}
+    )
+    body = body.replace(b"LONE", rb"a\ud83db\udE00c\\ud83d").replace(b"PAIR", rb"\ud83d\ude00\u00fc\u0000!")
+    shown = await page(body)
+    assert (shown.position, shown.rejected) == ("s1", [])
+    titles = [seen.snapshot and seen.snapshot["title"] for seen in shown.observed]
+    assert titles == ["a\ufffdb\ufffdc\\ud83d", "Über 😀", "😀ü!"]
+
+
+async def test_half_of_a_surrogate_pair_makes_no_json_of_what_is_none() -> None:
+    for body in (
+        rb'{"items":[],"x":"\ud83d","y":NaN}',
+        rb'{"items":["\ud83d"}',
+        rb'"\ud83d' + b"[" * 100_000,
+        b'{"x":"\xff\\ud83d"}',
+    ):
+        assert "is not JSON" in (await retry(body)).why
+    deep = b'{"x":"\\ud83d","y":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    assert "is not JSON" in (await retry(deep)).why
+
+
 def test_a_page_of_the_largest_events_fits_the_largest_answer() -> None:
     assert int(EVENTS_ASKED["maxResults"]) * MAX_SNAPSHOT_BYTES <= MAX_BODY
 

@@ -1,7 +1,7 @@
 """Subscriptions as a process makes and ends them: every answer a provider may give, and every moment to die at."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
-from outbox import connections
+from outbox import connections, subscriptions
 from outbox.postgres import Pool
 from outbox.vault import Vault
 from processors.providers import Access, Channel
@@ -71,7 +71,14 @@ async def connect(pool: Pool, vault: Vault) -> UUID:
 
 @asynccontextmanager
 async def watching(pool: Pool, vault: Vault, provider: Scripted) -> AsyncIterator[Watch]:
-    watch = Watch(pool, vault, "me", {"google": "http://provider"}, KEYS, DOOR, lambda *_: provider)
+    async with driven(
+        Watch(pool, vault, "me", {"google": "http://provider"}, KEYS, DOOR, lambda *_: provider)
+    ) as watch:
+        yield watch
+
+
+@asynccontextmanager
+async def driven(watch: Watch) -> AsyncIterator[Watch]:
     task = asyncio.create_task(watch.run())
     try:
         yield watch
@@ -173,6 +180,71 @@ async def test_a_resource_that_the_provider_denies_is_looked_up_in_the_list(
         await until(looked, "the list is wanted")
 
 
+async def test_a_provider_that_knows_every_id_is_not_asked_without_a_pause(
+    pool: Pool, vault: Vault, provider: Scripted
+) -> None:
+    await connect(pool, vault)
+    provider.answers = [Taken("known already")] * 9
+    async with watching(pool, vault, provider):
+        rows = await became(pool, lambda rows: len(rows) == 3, "replaced twice")
+    assert [row["status"] for row in rows] == ["stopped", "stopped", "pending"]
+    assert [row["attempts"] for row in rows] == [0, 1, 2]
+    assert timedelta(seconds=1) <= rows[2]["due_at"] - rows[2]["created_at"] <= timedelta(seconds=3)
+    assert rows[2]["created_at"] - rows[1]["created_at"] >= timedelta(seconds=0.5)
+    assert [asked.id for _, asked in provider.asked] == [row["id"] for row in rows[:2]]
+
+
+class Overtaken(Scripted):
+    """A provider that is being asked when the resource goes."""
+
+    def __init__(self, answer: Watching, ending: Callable[[], Awaitable[None]]) -> None:
+        super().__init__([answer], [None])
+        self._ending = ending
+
+    async def watch(self, *asked: Any) -> Watching:
+        await self._ending()
+        return await super().watch(*asked)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ended"),
+    [
+        (Watched("resource-1", SOON), True),
+        (Unwatchable("not this calendar"), False),
+        (Taken("known already"), False),
+        (Reauthorize("401"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_resource_that_goes_while_the_provider_is_asked_leaves_nothing_to_be_watched(
+    pool: Pool, vault: Vault, answer: Watching, ended: bool
+) -> None:
+    connection = await connect(pool, vault)
+
+    async def go() -> None:
+        await pool.execute("update sync_cursors set closed = true")
+        async with pool.acquire() as db, db.transaction():
+            await subscriptions.follow(db, connections.DEMO_TENANT, connection, ["calendar"])
+
+    provider = Overtaken(answer, go)
+    async with watching(pool, vault, provider):
+        (row,) = await became(pool, lambda rows: rows[-1]["status"] == "stopped", "it is stopped")
+    assert provider.ended == ([(row["id"], "resource-1")] if ended else [])
+    assert len(provider.asked) == 1
+
+
+@pytest.mark.parametrize("sealed", [b"\xff\xfe", b"demo\x80"], ids=["nothing of it", "but a part of it"])
+async def test_credentials_that_are_no_text_are_no_call_and_a_counted_failure(
+    pool: Pool, vault: Vault, provider: Scripted, sealed: bytes
+) -> None:
+    at = connections.place(await connect(pool, vault))
+    await pool.execute("update integration_connections set credentials = $1", vault.seal(sealed, at))
+    async with watching(pool, vault, provider):
+        (row,) = await became(pool, lambda rows: rows[0]["attempts"] == 1, "it is tried again later")
+    assert row["last_error"].startswith("the credentials cannot be opened: ")
+    assert (row["status"], row["due_at"] > row["updated_at"], provider.asked) == ("pending", True, [])
+
+
 async def test_credentials_that_cannot_be_opened_are_no_call(pool: Pool, vault: Vault, provider: Scripted) -> None:
     await connect(pool, vault)
     async with watching(pool, Vault(KeyRing({2: bytes(32)})), provider):
@@ -199,3 +271,12 @@ async def test_one_that_was_never_made_is_ended_without_a_call(pool: Pool, vault
     async with watching(pool, vault, provider):
         await became(pool, lambda rows: rows[0]["status"] == "stopped", "it is stopped")
     assert (provider.asked, provider.ended) == ([], [])
+
+
+async def test_one_that_this_version_knows_nothing_of_is_left_where_a_person_sees_it(pool: Pool, vault: Vault) -> None:
+    await connect(pool, vault)
+    watch = Watch(pool, vault, "me", {"google": "http://provider"}, KEYS, DOOR, lambda *_: None)
+    async with driven(watch):
+        (row,) = await became(pool, lambda rows: rows[0]["last_error"] is not None, "it is looked at")
+    assert (row["status"], row["last_error"]) == ("failed", "this version asks for no such subscription")
+    assert await pool.fetchval("select due_at = 'infinity' from webhook_subscriptions"), "nobody asks again and again"
