@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from outbox.kafka import Partition
 from outbox.postgres import Pool
 from outbox.retention import AHEAD_DAYS, PARTITIONED
+from outbox.standing import BEST
 
 SETTINGS: Final = """
 select current_setting('server_version') as version, current_setting('fsync') = 'on' as fsync,
@@ -43,11 +44,7 @@ select count(*) filter (where status = 'active'),
     count(*) filter (where status = 'failed'),
     (array_agg(last_error order by updated_at desc)
         filter (where last_error is not null and status in ('pending', 'failed')))[1]
-from (
-    select distinct on (tenant_id, connection_id, resource) * from webhook_subscriptions
-    where status in ('pending', 'active', 'failed')
-    order by tenant_id, connection_id, resource, status = 'active' and coalesce(expires_at > now(), true) desc,
-        expires_at desc nulls first, created_at desc) w"""
+from best"""
 PARKED: Final = """
 select reason, count(*) from parked where parked_at > now() - $1::interval group by reason order by reason"""
 DAYS: Final = """
@@ -140,7 +137,7 @@ class Subscriptions(NamedTuple):
 
 async def subscriptions(pool: Pool, near: timedelta, share: float, patience: timedelta) -> Subscriptions:
     """`near`: expires within so long, or less than that share of its life is left. `waiting`: pending for too long."""
-    return Subscriptions(*await _one(pool, SUBSCRIPTIONS, near, share, patience))
+    return Subscriptions(*await _one(pool, BEST + SUBSCRIPTIONS, near, share, patience))
 
 
 async def parked(pool: Pool, within: timedelta) -> dict[str, int]:

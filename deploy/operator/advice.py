@@ -23,6 +23,8 @@ STEPS: Final[tuple[tuple[str, str], ...]] = (
     (r"could not be asked", "see whether the provider can be reached from where lifeos processors runs"),
     (r"not JSON|not what its documents|larger than", f"{NOTHING}; if it stays, something between us and them answers"),
     (r"announces nothing", "nothing: it is read every 15 minutes instead"),
+    (r"subscription expired", "connect the account again, which makes another; here: lifeos connections add"),
+    (r"subscription failed", "connect the account again, which asks for another; here: lifeos connections add"),
     (r"in the database", f"{NOTHING}; if it stays, PostgreSQL is too slow: lifeos doctor"),
     (r"in our own code", "a bug: the log of lifeos processors has it, under `run failed`"),
 )

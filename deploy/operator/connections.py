@@ -16,9 +16,9 @@ from deploy.operator.watches import expiry
 from schemas.providers import PROVIDERS
 from schemas.settings import ConnectSettings, DatabaseSettings
 
-STATES: Final = ("ok", "reading", "retrying", "needs_reauthorization")
+STATES: Final = ("ok", "unannounced", "reading", "retrying", "needs_reauthorization")
 HEADINGS: Final = ("connection", "account", "state", "read", "provider", "resources", "last error")
-COLOURS: Final = {"ok": "green", "retrying": "yellow", "needs_reauthorization": "red"}
+COLOURS: Final = {"ok": "green", "unannounced": "yellow", "retrying": "yellow", "needs_reauthorization": "red"}
 
 
 @click.group(cls=Listing)
@@ -72,8 +72,9 @@ def add(provider: Any, account: str, token: str) -> None:
 def list_(provider: str | None, account: str | None, state: Any, limit: int, as_json: bool) -> None:
     """List connections, those in trouble first: one line each.
 
-    `ok`: everything of it is read. `reading`: something was never read to its end yet. `retrying`: the last attempt at
-    something failed, and it is tried again. `needs_reauthorization`: the person has to act. `read` is how long ago the
+    `ok`: everything of it is read. `unannounced`: so it is, but a subscription of it has failed or expired, so that
+    something is only read from time to time. `reading`: something was never read to its end yet. `retrying`: the last
+    attempt at something failed, and it is tried again. `needs_reauthorization`: the person has to act. `read` is how long ago the
     resource that waits longest was last read; `never` while one was never read to its end.
     """
 
@@ -185,10 +186,10 @@ def _announced(provider: Any, row: dict[str, Any], now: datetime) -> str:
             else "without a subscription: by the app's webhook"
         )
     said = f"{row['subscription']}, subscription {row['subscription_id']}"
-    if row["subscription"] == "active":
-        said += (
-            f", expires {expiry(row['subscription_expires_at'], now)}, heard {ago(row['subscription_heard_at'], now)}"
-        )
+    if row["subscription"] in ("active", "expired"):
+        ends = expiry(row["subscription_expires_at"], now)
+        said += f" {ends}" if row["subscription"] == "expired" else f", expires {ends}"
+        said += f", heard {ago(row['subscription_heard_at'], now)}"
     return said + (f": {row['subscription_error']}" if row["subscription_error"] else "")
 
 

@@ -12,9 +12,13 @@ from deploy.operator.listing import Listing
 from schemas.providers import PROVIDERS
 from schemas.settings import DatabaseSettings
 
-STATUSES: Final = ("pending", "active", "unwatchable", "stopping", "stopped", "failed")
+STATUSES: Final = ("pending", "active", "expired", "replaced", "unwatchable", "stopping", "stopped", "failed")
 HEADINGS: Final = ("subscription", "status", "expires", "heard", "message", "account", "resource", "last error")
-COLOURS: Final = {"active": "green", "pending": "yellow", "failed": "red"}
+COLOURS: Final = {"active": "green", "pending": "yellow", "expired": "yellow", "failed": "red"}
+
+
+EXPIRING: Final = ("active", "expired", "replaced", "stopping")
+"""Those of which it matters when they end, or ended."""
 
 
 @click.group(cls=Listing)
@@ -31,7 +35,8 @@ def watches() -> None:
 def list_(provider: str | None, connection: UUID | None, status: str | None, limit: int, as_json: bool) -> None:
     """List subscriptions: those that are not active first, then the next to expire.
 
-    `pending`: to be made. `active`: changes are announced until it expires. `unwatchable`: the provider announces
+    `pending`: to be made. `active`: changes are announced until it expires. `expired`: they no longer are. `replaced`:
+    it expired or failed, and another announces the same changes. `unwatchable`: the provider announces
     nothing of this resource, which is read every 15 minutes instead. `stopping`, `stopped`: its resource is gone, or
     another took its place. `failed`: a person has to act. `heard` is when its last message came, `message` that
     message's number. Todoist has none: its webhooks belong to the app.
@@ -55,7 +60,7 @@ def list_(provider: str | None, connection: UUID | None, status: str | None, lim
 
 def cells(row: dict[str, Any], now: datetime) -> tuple[str, ...]:
     """A subscription as the line of a table, under `HEADINGS`."""
-    expires = "" if row["status"] not in ("active", "stopping") else expiry(row["expires_at"], now)
+    expires = "" if row["status"] not in EXPIRING else expiry(row["expires_at"], now)
     heard = ago(row["heard_at"], now)
     message = "" if row["message"] is None else str(row["message"])
     told = (str(row["subscription_id"]), row["status"], expires, heard, message, row["account"], row["resource"])

@@ -171,6 +171,55 @@ async def test_watches_are_listed_with_when_they_expire_and_were_heard(accounts:
     assert (empty.status, empty.out) == (0, "no subscriptions that match\n")
 
 
+@pytest.mark.parametrize(
+    ("planted", "state", "statuses", "error"),
+    [
+        (["active 6 days"], "ok", ["active"], None),
+        (["active -1 h"], "unannounced", ["expired"], "a subscription expired, and nothing made another"),
+        (["failed -1 h"], "unannounced", ["failed"], "Google answered 403"),
+        (["active -1 h", "active 6 days"], "ok", ["replaced", "active"], None),
+        (["failed -1 h", "active 6 days"], "ok", ["replaced", "active"], None),
+        (["stopped -1 h", "active 6 days"], "ok", ["active"], None),
+        (
+            ["stopped -1 h", "active -1 h"],
+            "unannounced",
+            ["expired"],
+            "a subscription expired, and nothing made another",
+        ),
+    ],
+)
+async def test_what_is_announced_no_more_is_said_of_its_connection_and_its_subscription(
+    accounts: Accounts, planted: list[str], state: str, statuses: list[str], error: str | None
+) -> None:
+    """And the doctor says the same."""
+    world, one = accounts.world, accounts.well
+    await world.plant("delete from webhook_subscriptions")
+    for words in planted:
+        status, _, expires = words.partition(" ")
+        why = "Google answered 403" if status == "failed" else None
+        await subscribed(one, "everything", status, expires, None, None, why)
+    mine = ("--connection", str(one.connection))
+    connections, in_state, rows, doctor, told = await asyncio.gather(
+        listed(world, "connections", "--account", one.account),
+        listed(world, "connections", "--state", "unannounced"),
+        listed(world, "watches", *mine),
+        run(variables(world), "doctor", "--json"),
+        shown(world, one),
+    )
+    (connection,) = connections
+    assert (connection["state"], connection["last_error"]) == (state, error)
+    assert [row["account"] for row in in_state] == ([one.account] if state == "unannounced" else [])
+    assert (connection["next"] is None) == (error is None)
+    assert sorted(row["status"] for row in rows) == sorted(statuses)
+    assert rows[-1]["status"] == ("active" if "active" in statuses else statuses[-1])
+    assert told["resources"][0]["subscription"] == rows[-1]["status"]
+    for status in statuses:
+        assert [row["status"] for row in await listed(world, "watches", "--status", status, *mine)] == [status]
+    (check,) = [one for one in orjson.loads(doctor.out)["checks"] if one["name"] == "subscriptions"]
+    assert check["status"] == ("ok" if state == "ok" else "warn")
+    await world.plant("delete from webhook_subscriptions")
+
+
 async def subscribed(one: Person, resource: str, *columns: object) -> UUID:
     """A subscription of theirs: status, expires in, heard ago, message, last error."""
     ((made,),) = await one.world.ask(SUBSCRIPTION, one.connection, resource, *columns)
@@ -178,10 +227,12 @@ async def subscribed(one: Person, resource: str, *columns: object) -> UUID:
     return made
 
 
-@pytest.mark.parametrize("words", [("connections",), ("deliveries",), ("watches", "--status", "stopped")])
+@pytest.mark.parametrize("words", [("connections",), ("deliveries",), ("watches",)])
 async def test_a_table_is_cut_to_the_terminal_and_keeps_the_id_whole(
     accounts: Accounts, words: tuple[str, ...]
 ) -> None:
+    if words == ("watches",):
+        await subscribed(accounts.well, "everything", "active", "6 days", None, None, None)
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (24, 64))
     child = await start(variables(accounts.world) | {"COLUMNS": ""}, *words, out=theirs)

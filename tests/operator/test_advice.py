@@ -27,6 +27,8 @@ from deploy.operator.advice import OTHERWISE, STEPS, about
         ("Todoist's answer is larger than 67108864 bytes", "something between us and them"),
         ("Todoist answered 400 to a position it gave, again after starting over", "report it to them"),
         ("the credentials cannot be opened: sealed under a key that is not in LIFEOS_VAULT_KEYS", "LIFEOS_VAULT_KEYS"),
+        ("a subscription expired, and nothing made another", "which makes another"),
+        ("a subscription failed", "which asks for another"),
         ("KeyError in our own code", "a bug"),
         ("LockNotAvailableError in the database", "lifeos doctor"),
     ],

@@ -77,7 +77,9 @@ def judged_subscriptions(found: Subscriptions) -> Finding:
         return warn(said, "lifeos watches list --status pending")
     if found.expired:
         said = f"{found.expired} expired: their resources are only read from time to time"
-        return warn(said, "connect the accounts again, which makes new ones; lifeos watches list names them")
+        return warn(
+            said, "connect the accounts again, which makes new ones; lifeos watches list --status expired names them"
+        )
     if found.near:
         assert found.nearest_seconds is not None
         said = f"{found.near} expire soon, the first in {span(found.nearest_seconds)}"
