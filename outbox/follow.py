@@ -12,7 +12,8 @@ from uuid import UUID
 from outbox.postgres import Pool
 from outbox.retention import HISTORY as HISTORY_KEPT
 from outbox.retention import RECEIPTS, RUNS
-from schemas.identity import change_id
+from schemas.identity import change_id, item_id
+from schemas.providers import KINDS
 
 T = TypeVar("T")
 
@@ -28,6 +29,8 @@ SEARCHED: Final = 100_000
 """Receipts of everybody that are looked through for those: the newest before the run, as far back as the run before it."""
 LATEST: Final = timedelta(seconds=30)
 """A receipt is at most so much older than its commit: a transaction may last no longer."""
+FEW: Final = 100
+"""Connections among which a provider's own id is looked for unasked: each may be the one that has it, and there is no index."""
 STRAY: Final = timedelta(days=1)
 """A version is at most so far ahead of the moment it was recorded at: by as much as a fail-over set the clock back."""
 
@@ -135,6 +138,9 @@ left join lateral (
     select * from outbox_published p where p.lane = o.lane and p.kind = o.kind and p.last_seq >= o.seq
     order by p.last_seq, p.published_at limit 1) p on p.first_seq <= o.seq"""
 
+CONNECTED = """
+select tenant_id, provider, account from integration_connections where $1::uuid is null or id = $1 limit $2"""
+
 ELSEWHERE = """
 select 'connection' from integration_connections where id = $1
 union all select 'subscription' from webhook_subscriptions where id = $1 limit 1"""
@@ -161,10 +167,11 @@ class Trail:
     items: list[Row] = field(default_factory=list)
 
 
-async def follow(pool: Pool, sought: str, most: int) -> Trail:
+async def follow(pool: Pool, sought: str, most: int, connection_id: UUID | None = None) -> Trail:
     """Everything that belongs to a delivery, run, item or change, or to whatever they name as their cause.
 
-    At most `most` changes of each run, or of an item. Raises LookupError, which says what was searched, when nothing has
+    An item may be named as its provider names it, where its connection is given or there are only a `FEW`. At most `most`
+    changes of each run, or of an item. Raises LookupError, which says what was searched, when nothing has
     this id.
     """
     sought = sought.encode(errors="replace").decode().replace("\0", "")
@@ -178,6 +185,8 @@ async def follow(pool: Pool, sought: str, most: int) -> Trail:
         await _of_an_item(pool, trail, item, most)
     if not trail.found:
         await _of_a_cause(pool, trail, sought, most)
+    if not trail.found:
+        await _of_an_external_id(pool, trail, sought, most, connection_id)
     if not trail.found and item is not None:
         await _of_a_lost_run(pool, trail, item, most)
     if not trail.found:
@@ -210,7 +219,8 @@ async def _nothing(pool: Pool, sought: str, uuid: UUID | None) -> str:
         return f"{sought} is a subscription: lifeos watches list shows it"
     return (
         f"nothing has the id {sought}: searched receipts (kept {RECEIPTS.keep.days} days), runs ({RUNS.keep.days} days), "
-        f"items and changes ({HISTORY_KEPT.keep.days} days), by their own ids and by what caused them"
+        f"items and changes ({HISTORY_KEPT.keep.days} days), by their own ids, by what caused "
+        f"them, and by a provider's own ids (beyond {FEW} connections only with --connection)"
     )
 
 
@@ -277,11 +287,11 @@ async def _of_a_lost_run(pool: Pool, trail: Trail, run_id: UUID, most: int) -> N
         _add_changes(trail, rows)
 
 
-async def _of_an_item(pool: Pool, trail: Trail, item_id: UUID, most: int) -> None:
+async def _of_an_item(pool: Pool, trail: Trail, uuid: UUID, most: int) -> None:
     """Its newest changes, followed back from version to version."""
-    for (tenant_id,) in await pool.fetch(ITEM_BY_ID, item_id):
+    for (tenant_id,) in await pool.fetch(ITEM_BY_ID, uuid):
         trail.found.append("item")
-        for row in await _rows(pool, ITEMS, [tenant_id], [item_id]):
+        for row in await _rows(pool, ITEMS, [tenant_id], [uuid]):
             version = row["version"]
             for _ in range(most):
                 change = await _version(pool, row, version) if version is not None else None
@@ -291,9 +301,23 @@ async def _of_an_item(pool: Pool, trail: Trail, item_id: UUID, most: int) -> Non
                 version = change["prev_version"]
 
 
-async def _of_a_change(pool: Pool, trail: Trail, item_id: UUID, version: int) -> None:
-    for (tenant_id,) in await pool.fetch(ITEM_BY_ID, item_id):
-        for row in await _rows(pool, ITEMS, [tenant_id], [item_id]):
+async def _of_an_external_id(pool: Pool, trail: Trail, sought: str, most: int, connection_id: UUID | None) -> None:
+    """The items that a provider calls so: their ids follow from it, so that they are found without having been noted."""
+    asked = await pool.fetch(CONNECTED, connection_id, FEW + 1)
+    if len(asked) > FEW:
+        return
+    named = [
+        (tenant, item_id(tenant, provider, account, kind, sought))
+        for tenant, provider, account in asked
+        for kind in KINDS
+    ]
+    for row in await pool.fetch(ITEMS, [tenant for tenant, _ in named], [item for _, item in named]):
+        await _of_an_item(pool, trail, row["item_id"], most)
+
+
+async def _of_a_change(pool: Pool, trail: Trail, uuid: UUID, version: int) -> None:
+    for (tenant_id,) in await pool.fetch(ITEM_BY_ID, uuid):
+        for row in await _rows(pool, ITEMS, [tenant_id], [uuid]):
             if change := await _version(pool, row, version):
                 trail.found.append("change")
                 _add_changes(trail, [change])

@@ -1,8 +1,9 @@
 """`lifeos deliveries`: what came in, and what became of it."""
 
+import re
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from uuid import UUID
 
 import click
@@ -11,9 +12,13 @@ from deploy.operator import story
 from deploy.operator.ask import BothSettings, ask, database, told_of
 from deploy.operator.lines import json, json_lines, printable, show
 from deploy.operator.listing import Listing
+from schemas import topics
 from schemas.outcome import AcceptOutcome
 from schemas.providers import PROVIDERS
 from schemas.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from outbox.cluster import Place
 
 OUTCOMES: Final[tuple[AcceptOutcome | Literal["synced"], ...]] = ("wanted", "synced", "unmatched", "stale", "parked")
 HEADINGS: Final = ("accepted", "outcome", "delivery", "account", "place", "event")
@@ -74,13 +79,15 @@ def cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 @deliveries.command("show", short_help="Follow one delivery to its changes and their readers.")
 @click.argument("id_", metavar="ID")
+@click.option("--connection", type=click.UUID, help="Whose, where ID is the provider's: needed beyond 100 connections.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Changes of a run.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: what is shown, and more of it.")
-def show_(id_: str, limit: int, as_json: bool) -> None:
+def show_(id_: str, connection: UUID | None, limit: int, as_json: bool) -> None:
     """Follow one delivery: request, receipt, runs, changes, where they stand in their topics, and who has read them.
 
-    ID is that of a delivery, a run, an item or a change (<item>.<version>), or whatever `ce_causationid` of a change
-    says; the rest is found from it. Times are UTC.
+    ID is that of a delivery, a run, an item or a change (<item>.<version>), whatever `ce_causationid` of a change says,
+    where a record stands (<topic>/<partition>/<offset>), or an item's at its provider (of an event, <calendar>/<event>);
+    the rest is found from it. Times are UTC.
 
     A group has passed a record when it has committed an offset behind it. Exit status: 1 nothing has this ID, or Kafka
     does not answer (then what the database knows is shown all the same).
@@ -91,7 +98,7 @@ def show_(id_: str, limit: int, as_json: bool) -> None:
         from outbox.kafka import KafkaError, KafkaUnavailable
 
         async with database(settings) as db:
-            trail = await follow(db, id_, limit)
+            trail = await follow(db, await _noted(settings, id_), limit, connection)
         told: dict[str, Any] = {
             "id": id_,
             "found": trail.found,
@@ -118,6 +125,32 @@ def show_(id_: str, limit: int, as_json: bool) -> None:
     if told["kafka"]:
         click.echo(f"lifeos: {printable(told['kafka'])}", err=True)
         sys.exit(1)
+
+
+async def _noted(settings: BothSettings, id_: str) -> str:
+    """The id of what stands at these coordinates, as its receipt or its change has it; any other id as it is."""
+    from outbox import cluster
+
+    place = _coordinates(id_, settings.topic_prefix)
+    if place is None:
+        return id_
+    record = (await cluster.records_at(settings, [place]))[place]
+    if record is None:
+        raise LookupError(f"no record stands at {id_}: it is past its retention, or never was")
+    named = dict(record.headers).get("ce_id") or b""
+    return named.decode("ascii", "replace") or f"offset-{place.offset}"
+
+
+def _coordinates(id_: str, prefix: str) -> "Place | None":
+    """The place that `<topic>/<partition>/<offset>` names; None where it is no such thing, or no topic of ours."""
+    from outbox.cluster import Place
+
+    topic, *numbers = id_.split("/")
+    name = topic if topic.startswith(prefix) else prefix + topic
+    ours = name in {known.name for known in topics.every(prefix)}
+    if not ours or len(numbers) != 2 or not all(re.fullmatch("[0-9]{1,18}", number) for number in numbers):
+        return None
+    return Place(name, *map(int, numbers))
 
 
 async def _ask_kafka(settings: BothSettings, told: dict[str, Any]) -> None:

@@ -127,6 +127,29 @@ async def test_any_id_leads_to_the_same_delivery_run_and_change(followed: Follow
         assert change in told["changes"]
 
 
+async def test_what_stands_at_a_place_is_followed_from_there(followed: Followed) -> None:
+    world = followed.ann.world
+    whole = await show(world, followed.delivery)
+    (delivery,), change = whole["deliveries"], whole["changes"][0]
+    for thing, found in ((delivery, "delivery"), (change, "change")):
+        place = f"{thing['topic']}/{thing['partition']}/{thing['offset']}"
+        for words in (place, place.removeprefix(world.prefix)):
+            told = await show(world, words)
+            assert (told["id"], told["found"]) == (words, [found])
+            assert [one["delivery_id"] for one in told["deliveries"]] == [followed.delivery]
+    nowhere = f"webhooks.todoist/{delivery['partition']}/999999"
+    said = await run(variables(world), "deliveries", "show", nowhere)
+    assert said == Said(1, "", f"lifeos: no record stands at {nowhere}: it is past its retention, or never was\n")
+
+
+async def test_an_item_is_followed_by_the_id_that_its_provider_has_for_it(followed: Followed) -> None:
+    ann = followed.ann
+    (known,) = await ann.world.ask("select external_id from integration_data_mapping where item_id = $1", followed.item)
+    told = await show(ann.world, known[0])
+    assert (told["found"], told["items"][0]["item_id"]) == (["item"], str(followed.item))
+    assert (await show(ann.world, known[0], "--connection", str(ann.connection)))["found"] == ["item"]
+
+
 async def test_a_change_stands_where_it_is_said_to_stand(followed: Followed) -> None:
     """Lanes mix kinds and batches, topics mix lanes: the offset is counted, and has to be right for every change."""
     world = followed.ann.world

@@ -188,6 +188,32 @@ async def test_an_items_versions_are_followed_back_even_past_a_clock_that_went_b
     assert sorted(change["version"] for change in newest.changes) == versions[-2:]
 
 
+async def test_an_item_is_found_by_the_id_that_its_provider_has_for_it(pool: Pool, spine: Spine) -> None:
+    await changed(spine, "a/b")
+    ((connection,),) = await pool.fetch("select id from integration_connections")
+    for whose in (None, connection):
+        trail = await follow(pool, "a/b", 20, whose)
+        assert (trail.found, [item["item_id"] for item in trail.items]) == (["item"], [spine.item("a/b")])
+    for sought, whose in (("a", None), ("a/b", UUID(int=1))):
+        with pytest.raises(LookupError, match="and by a provider's own ids"):
+            await follow(pool, sought, 20, whose)
+
+
+async def test_among_many_connections_the_provider_s_id_needs_to_be_told_whose(pool: Pool, spine: Spine) -> None:
+    await changed(spine, "a")
+    ((connection,),) = await pool.fetch("select id from integration_connections")
+    await pool.execute(
+        """
+        insert into integration_connections (tenant_id, profile_id, provider, account, lane, credentials)
+        select tenant_id, profile_id, provider, account || n, lane, credentials
+        from integration_connections, generate_series(1, $1) n""",
+        module.FEW,
+    )
+    assert (await follow(pool, "a", 20, connection)).found == ["item"]
+    with pytest.raises(LookupError, match="--connection"):
+        await follow(pool, "a", 20)
+
+
 async def test_a_batch_that_was_sent_twice_is_found_where_it_was_last_acknowledged(pool: Pool, spine: Spine) -> None:
     await changed(spine, "a", "b", "c")
     lane = spine.run.lane
