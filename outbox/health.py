@@ -146,11 +146,15 @@ async def parked(pool: Pool, within: timedelta) -> dict[str, int]:
 
 
 class Days(NamedTuple):
-    """Names of day partitions: those that are not there for today or a day to come, and those that should be gone."""
+    """Names of day partitions: those that are not there for today or a day to come, and those that should be gone.
+
+    `reach`: for so many days after today every table has its partition, without a gap; -1 where today's is missing.
+    """
 
     today: Sequence[str]
     ahead: Sequence[str]
     past: Sequence[str]
+    reach: int
 
 
 async def days(pool: Pool) -> Days:
@@ -163,6 +167,7 @@ async def days(pool: Pool) -> Days:
         name = f"{table}_{today + timedelta(days=after):%Y%m%d}"
         return [] if name in present else [name]
 
+    gaps = (n for n in range(AHEAD_DAYS + 1) if any(absent(one.table, n) for one in PARTITIONED))
     return Days(
         today=[name for one in PARTITIONED for name in absent(one.table, 0)],
         ahead=[name for one in PARTITIONED for after in range(1, AHEAD_DAYS) for name in absent(one.table, after)],
@@ -173,6 +178,7 @@ async def days(pool: Pool) -> Days:
             for name in sorted(name for name in present if name and name.startswith(f"{one.table}_2"))
             if _day(name) < today - one.keep - timedelta(days=1)
         ],
+        reach=next(gaps, AHEAD_DAYS + 1) - 1,
     )
 
 

@@ -18,8 +18,8 @@ LEASE: Final = timedelta(seconds=5)
 RENEW_SECONDS: Final = 1.5
 EACH: Final = 4
 """One account with hundreds of resources, none of which answers, must not keep the places of all others."""
-LOOKED_AT: Final = 1_000
-"""Due rows among which a claim chooses."""
+LOOKED_AT: Final = 5_000
+"""Due rows among which a claim chooses: more of one account's than that would hide those of others behind them."""
 WHOSE: Final = "tenant_id, connection_id"
 PATIENCE_MS: Final = 750
 """How long a statement about many leased rows waits for one that somebody else keeps locked."""

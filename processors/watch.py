@@ -68,7 +68,8 @@ class Watch:
             return
         asked = self._asks(errand.provider, errand.resource)
         if asked is None:
-            await subscriptions.over(self._pool, errand, "failed", "this version asks for no such subscription")
+            status = "stopped" if errand.status == "stopping" else "failed"
+            await subscriptions.over(self._pool, errand, status, "this version asks for no such subscription")
         elif errand.status == "stopping":
             await self._end(client, errand, asked)
         else:

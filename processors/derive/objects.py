@@ -44,9 +44,11 @@ def without_nul(value: object) -> object:
 
 
 def no_nul(text: str) -> str:
-    """An id is never repaired: another id would be another item. Raises ValueError."""
+    """An id is never repaired: another id would be another item. Raises ValueError, also for one that was (U+FFFD)."""
     if "\0" in text:
         raise ValueError("contains NUL")
+    if "\ufffd" in text:
+        raise ValueError("contains what is no character")
     return text
 
 

@@ -758,6 +758,7 @@ def test_a_calendar_that_breaks_its_documents_is_rejected_by_its_name() -> None:
         ({"id": 5}, "id: Input should be a valid string"),
         ({"id": ""}, "id: String should have at least 1 character"),
         ({"id": "a\0b"}, "id: contains NUL"),
+        ({"id": "a\ufffdb"}, "id: contains what is no character"),
         ({"id": "x" * 1201}, "id: String should have at most 1200 characters"),
         ({"status": 1}, "status: Input should be a valid string"),
         ({"recurringEventId": "a\0b"}, "recurringEventId: contains NUL"),

@@ -273,10 +273,14 @@ async def test_one_that_was_never_made_is_ended_without_a_call(pool: Pool, vault
     assert (provider.asked, provider.ended) == ([], [])
 
 
-async def test_one_that_this_version_knows_nothing_of_is_left_where_a_person_sees_it(pool: Pool, vault: Vault) -> None:
+@pytest.mark.parametrize(("status", "ends"), [("pending", "failed"), ("stopping", "stopped")])
+async def test_one_that_this_version_knows_nothing_of_is_left_where_a_person_sees_it(
+    pool: Pool, vault: Vault, status: str, ends: str
+) -> None:
     await connect(pool, vault)
+    await pool.execute("update webhook_subscriptions set status = $1", status)
     watch = Watch(pool, vault, "me", {"google": "http://provider"}, KEYS, DOOR, lambda *_: None)
     async with driven(watch):
         (row,) = await became(pool, lambda rows: rows[0]["last_error"] is not None, "it is looked at")
-    assert (row["status"], row["last_error"]) == ("failed", "this version asks for no such subscription")
+    assert (row["status"], row["last_error"]) == (ends, "this version asks for no such subscription")
     assert await pool.fetchval("select due_at = 'infinity' from webhook_subscriptions"), "nobody asks again and again"
