@@ -103,3 +103,25 @@ async def test_a_newer_schema_is_refused_by_process_and_migration_which_would_no
         await migrate.check(pool)
     with pytest.raises(SchemaDrift, match=said):
         await migrate.migrate(database)
+
+
+HELD = """
+insert into user_profiles (tenant_id, id, name)
+    values ('0b7a1f4e-3c52-4d0e-9a55-6b0f3f2f8c11', '5b0f8c1d-2f5b-4a9d-9e60-3c524d0e9a55', 'Ann');
+insert into integration_connections (tenant_id, id, profile_id, provider, account, lane, credentials)
+    select tenant_id, id, id, 'todoist', '2671355', 78, '' from user_profiles;
+insert into sync_cursors (tenant_id, connection_id, resource, position)
+    select tenant_id, id, 'everything', 'sync-token' from integration_connections"""
+
+
+async def test_what_the_version_before_wrote_is_there_afterwards(empty: str) -> None:
+    first, *_ = migrate.migrations()
+    async with postgres.connection(empty, "test") as db:
+        await db.execute(migrate.CREATE)
+        await db.execute(first.sql)
+        await db.execute(migrate.RECORD, first.number, first.name)
+        await db.execute(HELD)
+    assert first.name not in await migrate.migrate(empty)
+    async with postgres.connection(empty, "test") as db:
+        (cursor,) = await db.fetch("select provider, resource, position, closed from sync_cursors")
+    assert tuple(cursor) == ("todoist", "everything", "sync-token", False)
