@@ -45,17 +45,30 @@ def doctor(as_json: bool) -> None:
     try:
         findings = asyncio.run(examined(variables()))
     except BadSettings as error:
+        if as_json:
+            _say_json(unexamined(error))
         refuse(error)
     status = overall(findings)
     if as_json:
-        fields = ("status", "said", "next")
-        checks = [
-            {"name": name} | {field: getattr(found, field) for field in fields} for name, found in findings.items()
-        ]
-        click.echo(json({"status": status, "checks": checks}))
+        _say_json(findings)
     else:
         _show(findings)
     sys.exit({"ok": 0, "warn": 3}.get(status, 1))
+
+
+def _say_json(findings: "Mapping[str, Finding]") -> None:
+    fields = ("status", "said", "next")
+    checks = [{"name": name} | {field: getattr(found, field) for field in fields} for name, found in findings.items()]
+    click.echo(json({"status": overall(findings), "checks": checks}))
+
+
+def unexamined(error: BadSettings) -> "dict[str, Finding]":
+    """The findings where neither server is known, so that nobody can be asked."""
+    from deploy.operator.checks import CHECKS, Finding
+
+    unknown = Finding("unknown", "neither server is known")
+    start = "./deploy/up starts the stack; elsewhere set what deploy/docs/settings.md names"
+    return {name: unknown for name, _, _ in CHECKS} | {"settings": Finding("bad", str(error), start)}
 
 
 def overall(findings: "Mapping[str, Finding]") -> str:

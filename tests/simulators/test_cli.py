@@ -126,10 +126,10 @@ async def test_trouble_is_one_line_that_says_what_to_do(tmp_path: Path, simulato
     assert nowhere in away.err
     assert "lifeos up" in away.err
     unset = await lifeos(tmp_path, "todoist", "create", "x")
-    assert (unset.code, unset.err.count("\n")) == (2, 1)
-    assert "LIFEOS_TODOIST_URL" in unset.err
+    stopped = "lifeos: LIFEOS_TODOIST_URL is not set. Is the stack running? ./deploy/up starts it.\n"
+    assert (unset.code, unset.err) == (2, stopped)
     unknown = await lifeos(tmp_path, "todoist", "complete", "nope", LIFEOS_TODOIST_URL=simulator.url)
-    assert (unknown.code, unknown.err) == (1, "Error: Item not found\n")
+    assert (unknown.code, unknown.err) == (1, "lifeos: Item not found\n")
     unaimed = await lifeos(tmp_path, "todoist", "serve")
     assert unaimed.code == 2
     assert "LIFEOS_PUBLIC_URL" in unaimed.err

@@ -89,7 +89,7 @@ async def test_trouble_is_one_line_that_says_what_to_do(tmp_path: Path, google: 
     assert (unset.code, "LIFEOS_GOOGLE_URL" in unset.err) == (2, True)
     here = {"LIFEOS_GOOGLE_URL": google.url}
     unknown = await lifeos(tmp_path, "google", "delete", "nope", "--account", DANA, **here)
-    assert (unknown.code, unknown.err) == (1, "Error: Not Found (404 notFound)\n")
+    assert (unknown.code, unknown.err) == (1, "lifeos: Not Found (404 notFound)\n")
     for words in (
         ("create", "x", "--at", "noon"),
         ("create", "x", "--at", "2027-03-01T09:00", "--on", "2027-03-01"),
