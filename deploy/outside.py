@@ -8,6 +8,8 @@ from schemas.settings import DatabaseSettings, KafkaSettings
 
 _TYPE: Final = re.compile(r"^(?:\w+Error: )+")
 _PYTHON: Final = re.compile(r"(?: from)? (?:\[\(.*\)\]|\(['\"].*\))|^no Kafka broker answered: |^\[Errno -?\d+\] ")
+NO_ANSWER: Final = ("TimeoutError", "KafkaTimeoutError", "[Error 7] RequestTimedOutError")
+"""What clients say that waited in vain."""
 NO_STACK: Final = ". Is the stack running? ./deploy/up starts it."
 """Goes behind a setting that is not set, where a verb would have found it with the stack that runs here."""
 MOST: Final = 200
@@ -30,7 +32,8 @@ def why(error: BaseException) -> str:
         return os.strerror(error.errno)
     said = " ".join(str(error).split())
     said = _TYPE.sub("", _PYTHON.sub("", said))[:MOST]
-    return said or type(error).__name__
+    said = said or type(error).__name__
+    return "timed out" if said in NO_ANSWER else said
 
 
 def kafka_does_not_answer(settings: KafkaSettings, error: BaseException) -> str:

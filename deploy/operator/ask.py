@@ -84,6 +84,8 @@ def told_of(settings: KafkaSettings | DatabaseSettings, error: BaseException) ->
         return outside.postgresql_refuses(settings, error)
     if isinstance(settings, DatabaseSettings) and isinstance(error, (*TRANSIENT, *UNAVAILABLE)):
         return outside.postgresql_does_not_answer(settings, error)
+    if isinstance(settings, KafkaSettings) and isinstance(error, TimeoutError):
+        return outside.kafka_does_not_answer(settings, error)
     return str(error) or type(error).__name__
 
 

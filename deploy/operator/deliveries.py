@@ -8,8 +8,9 @@ from uuid import UUID
 
 import click
 
+from deploy import outside
 from deploy.operator import story
-from deploy.operator.ask import BothSettings, ask, database, told_of
+from deploy.operator.ask import BothSettings, ask, database
 from deploy.operator.lines import json, json_lines, printable, show
 from deploy.operator.listing import Listing
 from schemas import topics
@@ -113,7 +114,7 @@ def show_(id_: str, connection: UUID | None, limit: int, as_json: bool) -> None:
         try:
             await _ask_kafka(settings, told)
         except (KafkaError, KafkaUnavailable, TimeoutError) as error:
-            told["kafka"] = told_of(settings, error)
+            told["kafka"] = outside.kafka_does_not_answer(settings, error)
         return told
 
     told = ask(BothSettings, work)

@@ -64,6 +64,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
+def count(number: int, one: str, many: str | None = None) -> str:
+    """So many of something: `1 lane`, `2 lanes`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
 def ago(moment: datetime | None, now: datetime) -> str:
     """How long since a moment, or until it: `3 min`, `in 2 d`; `never` where there is none."""
     if moment is None:

@@ -399,11 +399,11 @@ async def test_a_verb_without_its_server_says_which_in_a_line(ann: Person, silen
     cases: list[tuple[tuple[str, ...], str, str]] = [
         (("tail", "changes.task"), CLOSED, NO_KAFKA),
         (("deliveries",), CLOSED, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
-        (("deliveries",), silent, rf"PostgreSQL at {silent} does not answer: TimeoutError"),
+        (("deliveries",), silent, rf"PostgreSQL at {silent} does not answer: timed out"),
         (("deliveries", "show", "1"), CLOSED, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
         (("connections", "list"), CLOSED, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
         (("watches", "list"), CLOSED, rf"PostgreSQL at {CLOSED} does not answer: Connection refused"),
-        (connect, silent, rf"PostgreSQL at {silent} does not answer: TimeoutError"),
+        (connect, silent, rf"PostgreSQL at {silent} does not answer: timed out"),
     ]
     ended = await asyncio.gather(*(run(at(address), *words) for words, address, _ in cases))
     for (words, _, expected), said in zip(cases, ended, strict=True):

@@ -33,6 +33,7 @@ CHECKS: Final[tuple[tuple[str, Check, Needs], ...]] = (
     ("cursors", accounts.cursors, DATABASE),
     ("connections", accounts.connections, DATABASE),
     ("readers", accounts.readers, DATABASE),
+    ("channels", accounts.channels, DATABASE),
     ("subscriptions", accounts.subscriptions, DATABASE),
     ("parked", accounts.parked, DATABASE),
     ("lanes", shares.lanes, DATABASE),

@@ -1,11 +1,11 @@
 """Kafka: whether it answers, keeps what it has for as long as it should, and has our topics as they must be."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from deploy import outside
 from deploy.operator.checks.finding import Finding, Ward, bad, ok, some, warn
-from deploy.operator.lines import span
+from deploy.operator.lines import count, span
 from outbox import cluster, retention
 from outbox.cluster import Described
 from outbox.kafka import SESSION_TIMEOUT_MS, KafkaError
@@ -17,8 +17,8 @@ AUTO_CREATION: Final = "auto.create.topics.enable"
 
 
 async def kafka(ward: Ward) -> Finding:
-    count = len(await cluster.brokers(ward.kafka))
-    return ok(f"{outside.kafka(ward.kafka)} answers, {count} broker{'s' if count > 1 else ''}")
+    brokers = len(await cluster.brokers(ward.kafka))
+    return ok(f"{outside.kafka(ward.kafka)} answers, {count(brokers, 'broker')}")
 
 
 async def topics_(ward: Ward) -> Finding:
@@ -27,39 +27,54 @@ async def topics_(ward: Ward) -> Finding:
     missing = [topic.name for topic in wanted if topic.name not in found]
     if missing:
         return bad(f"missing: {some(missing)}", "run lifeos migrate, which creates them")
-    wrong = [said for topic in found.values() for said in wrong_with(topic, ward.kafka.development)]
+    wrong = [one for topic in found.values() for one in wrong_with(topic, ward.kafka.development)]
     if wrong:
-        return bad(some(wrong, 2), "change it with kafka-configs.sh, or kafka-reassign-partitions.sh for replicas")
+        return bad(some((one.said for one in wrong), 2), some(dict.fromkeys(one.mend for one in wrong), 2))
     lagging = [topic.name for topic in found.values() if topic.missing]
     if lagging:
         return warn(f"replicas are not in sync: {some(lagging)}", "see whether every broker runs")
     return ok(f"all {len(wanted)} are there, and set as they must be")
 
 
-def wrong_with(topic: Described, development: bool) -> list[str]:
+class Wrong(NamedTuple):
+    """What is wrong with a topic, and what mends it."""
+
+    said: str
+    mend: str
+
+
+def wrong_with(topic: Described, development: bool) -> list[Wrong]:
     """What would lose, refuse or reorder records of a topic. Retention is a check of its own."""
-    config = topic.config
-    wrong = []
+    smallest = topics.MAX_MESSAGE_BYTES
+    wrong = [
+        _set(topic, "message.timestamp.type", "LogAppendTime", lambda value: value == "LogAppendTime"),
+        _set(topic, "cleanup.policy", "delete", lambda value: value == "delete"),
+        _set(topic, "max.message.bytes", f"{smallest}", lambda value: int(value) >= smallest),
+    ]
     if topic.leaderless:
-        wrong.append(f"{topic.name} has {topic.leaderless} partitions without a leader")
-    if config["message.timestamp.type"] != "LogAppendTime":
-        wrong.append(f"{topic.name}: message.timestamp.type is {config['message.timestamp.type']}, not LogAppendTime")
-    if config["cleanup.policy"] != "delete":
-        wrong.append(f"{topic.name}: cleanup.policy is {config['cleanup.policy']}, not delete")
-    if int(config["max.message.bytes"]) < topics.MAX_MESSAGE_BYTES:
-        wrong.append(f"{topic.name}: max.message.bytes is below {topics.MAX_MESSAGE_BYTES}")
-    return wrong if development else wrong + _loses(topic)
+        leaderless = count(topic.leaderless, "partition")
+        wrong.insert(0, [Wrong(f"{topic.name} has {leaderless} without a leader", "see whether every broker runs")])
+    return [one for found in (wrong if development else wrong + _loses(topic)) for one in found]
 
 
-def _loses(topic: Described) -> list[str]:
+def _loses(topic: Described) -> list[list[Wrong]]:
     """What would lose an acknowledged record in production."""
-    in_sync, unclean = topic.config["min.insync.replicas"], topic.config["unclean.leader.election.enable"]
-    found = (
-        (topic.replicas < REPLICAS, f"{topic.name} has {topic.replicas} replicas, {REPLICAS} are needed"),
-        (int(in_sync) < IN_SYNC, f"{topic.name}: min.insync.replicas is {in_sync}, {IN_SYNC} is needed"),
-        (unclean != "false", f"{topic.name}: unclean.leader.election.enable must be false"),
-    )
-    return [said for holds, said in found if holds]
+    enough = topic.replicas >= REPLICAS
+    few = f"{topic.name} has {count(topic.replicas, 'replica')}, {REPLICAS} are needed"
+    mend = f"give it {REPLICAS} with kafka-reassign-partitions.sh"
+    return [
+        [] if enough else [Wrong(few, mend)],
+        _set(topic, "min.insync.replicas", f"{IN_SYNC}", lambda value: int(value) >= IN_SYNC),
+        _set(topic, "unclean.leader.election.enable", "false", lambda value: value == "false"),
+    ]
+
+
+def _set(topic: Described, name: str, needed: str, good: Callable[[str], bool]) -> list[Wrong]:
+    """What is wrong with one setting of a topic: nothing, or one thing."""
+    value = topic.config[name]
+    if good(value):
+        return []
+    return [Wrong(f"{topic.name}: {name} is {value}, not {needed}", f"set {name}={needed} with kafka-configs.sh")]
 
 
 async def ladder(ward: Ward) -> Finding:
@@ -72,18 +87,14 @@ async def ladder(ward: Ward) -> Finding:
     found = await cluster.described(ward.kafka, [topic.name for topic in wanted])
     kept = {t.name: int(found[t.name].config["retention.ms"]) for t in wanted if t.name in found}
     asked = {topic.name: int(topic.config()["retention.ms"]) for topic in wanted}
-    short = [f"{name} {span(ms / 1000)}" for name, ms in kept.items() if 0 <= ms < asked[name]]
+    short = {name: f"{name} {span(ms / 1000)}" for name, ms in kept.items() if 0 <= ms < asked[name]}
     long = [name for name, ms in kept.items() if ms < 0 or ms > asked[name]]
+    mend = some((f"retention.ms={asked[name]} on {name}" for name in short or long), 2)
     if short:
-        return bad(
-            f"topics keep less than what refers to them: {some(short)}",
-            "set retention.ms with kafka-configs.sh: webhooks.* 7 days, changes.* 14",
-        )
+        said = f"topics keep less than what refers to them: {some(short.values())}"
+        return bad(said, f"set {mend}, with kafka-configs.sh")
     if long:
-        return warn(
-            f"topics keep more than is promised to people: {some(long)}",
-            "set retention.ms with kafka-configs.sh: webhooks.* 7 days, changes.* 14",
-        )
+        return warn(f"topics keep more than is promised to people: {some(long)}", f"set {mend}, with kafka-configs.sh")
     return ok("each rung outlives the one below it, in tables and topics")
 
 

@@ -4,7 +4,8 @@ from typing import Final
 
 from deploy import outside
 from deploy.operator.checks.finding import Finding, Ward, bad, ok, some, warn
-from outbox import health, migrate, retention
+from deploy.operator.lines import count
+from outbox import health, migrate
 from outbox.health import Server
 
 OLDEST_POSTGRESQL: Final = 18
@@ -69,16 +70,17 @@ async def days(ward: Ward) -> Finding:
     if found.today:
         return bad(
             f"no day partition for today: {some(found.today)}; nothing can be written there",
-            "start lifeos processors, or run lifeos migrate, which makes them, too",
+            "run lifeos migrate, which makes them; lifeos processors does so each hour",
         )
     if found.ahead:
         return warn(
-            f"day partitions ahead are missing: {some(found.ahead)}",
-            "lifeos processors makes them each hour: see its log for `partitions were not tended`",
+            f"day partitions reach {count(found.reach, 'day')} ahead only, missing: {some(found.ahead)}",
+            "run lifeos migrate, which makes them; lifeos processors does so each hour, unless its log has `partitions "
+            "were not tended`",
         )
     if found.past:
         return warn(
             f"past their keep and not dropped: {some(found.past)}",
-            "somebody reads them, the outbox is behind, or lifeos processors does not run",
+            "start lifeos processors, which drops them each hour, unless somebody reads them or the outbox is behind",
         )
-    return ok(f"day partitions reach {retention.AHEAD_DAYS} days ahead, and none is past its keep")
+    return ok(f"day partitions reach {count(found.reach, 'day')} ahead, and none is past its keep")

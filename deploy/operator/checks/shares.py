@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from deploy.operator.checks.finding import STILL, Finding, Ward, bad, ok, some, warn
-from deploy.operator.lines import span
+from deploy.operator.lines import count, span
 from outbox import cluster, health
 from outbox.cluster import Bounds
 from outbox.health import Lanes
@@ -41,7 +41,7 @@ async def partitions(ward: Ward) -> Finding:
     lag = max((bounds.end - at for at, bounds in before.values()), default=0)
     if lag > LAG:
         return warn(f"{lag} deliveries of one partition are not handled yet", "start more lifeos processors")
-    return ok(f"all {len(every)} are held and handled; {lag} deliveries behind at most")
+    return ok(f"all {len(every)} are held and handled; {count(lag, 'delivery', 'deliveries')} behind at most")
 
 
 async def _handled(ward: Ward, every: Iterable[Partition]) -> dict[Partition, tuple[int, Bounds]]:
@@ -75,7 +75,8 @@ async def lanes(ward: Ward) -> Finding:
 
 def judged_lanes(found: Lanes) -> Finding:
     behind = (
-        f"{found.rows} changes in {found.behind} lanes are not published, the oldest for {span(found.oldest_seconds)}"
+        f"{count(found.rows, 'change')} in {count(found.behind, 'lane')} not published, the oldest for "
+        f"{span(found.oldest_seconds)}"
     )
     if found.unowned:
         rest = f"; {behind}" if found.rows else ""
@@ -84,7 +85,7 @@ def judged_lanes(found: Lanes) -> Finding:
         return bad(behind, "see the log of lifeos relay, and whether Kafka takes records")
     if found.oldest_seconds > BEHIND_WARN:
         return warn(behind, "see whether it grows: if it does, the log of lifeos relay says why")
-    return ok(f"all 256 are held; {found.rows} changes are not published yet")
+    return ok(f"all 256 are held; {count(found.rows, 'change')} not published yet")
 
 
 async def relays(ward: Ward) -> Finding:
