@@ -86,6 +86,8 @@ TOLD = {
             "deleted": 0,
             "rejected": 0,
             "deliveries": 1,
+            "saw": [],
+            "saw_left_off": 0,
         }
     ],
     "changes": [
