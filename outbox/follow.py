@@ -37,11 +37,14 @@ STRAY: Final = timedelta(days=1)
 DELIVERIES = """
 select r.delivery_id, r.provider, r.event, r.account, r.received_at, r.accepted_at, r.outcome, r.reason,
     p.detail as parked_detail, r.topic, r.partition, r."offset", r.tenant_id, r.connection_id, r.cursor_id, r.wanted,
-    r.subscription_id, r.message, r.trace, c.resource, coalesce(c.done >= r.wanted, false) as synced
+    r.subscription_id, r.message, r.trace, c.resource, coalesce(c.done >= r.wanted, false) as synced,
+    w.external_id as announces, case when w.id is null then null
+        else w.status in ('pending', 'active') and coalesce(w.expires_at > r.accepted_at, true) end as subscription_lives
 from receipts r
 left join parked p on r.outcome = 'parked' and p.parked_at = r.accepted_at
     and p.source = r.topic || '/' || r.partition || '/' || r."offset"
 left join sync_cursors c on c.id = r.cursor_id
+left join webhook_subscriptions w on w.id = r.subscription_id
 where r.delivery_id = $1 order by r.accepted_at, r."offset", r.match limit $2"""
 
 WAITING = """

@@ -44,8 +44,8 @@ def list_(
     """List deliveries, the newest first: one line each, with what became of it.
 
     `wanted`: its connection's cursor was made due; such a one is `synced` once a run has seen it. `unmatched`: nobody
-    connected this account. `stale`: the subscription it came through is over. `parked`: it could not be handled, and
-    is kept with the reason. The place is partition and offset in the topic of its provider.
+    connected this account. `stale`: the subscription it came through is over, or announces another resource. `parked`:
+    it could not be handled, and is kept with the reason. The place is partition and offset in the topic of its provider.
     """
 
     async def work(settings: DatabaseSettings) -> list[dict[str, Any]]:

@@ -105,10 +105,22 @@ def _accepted(delivery: Row) -> Iterator[Event]:
         case "unmatched":
             yield Event(delivery["accepted_at"], "accepted, unmatched: nobody connected this account", more)
         case "stale":
-            yield Event(delivery["accepted_at"], "accepted, stale: the subscription it came through is over", more)
+            yield Event(delivery["accepted_at"], f"accepted, stale: {_stale(delivery)}", more)
         case _:
             why = delivery["parked_detail"] or "its bytes are no longer kept"
             yield Event(delivery["accepted_at"], f"parked as {delivery['reason']}: {why}", more)
+
+
+def _stale(delivery: Row) -> str:
+    """Why a delivery had no effect, as far as what is known now tells it."""
+    value = (delivery.get("record") or {}).get("value")
+    via = value.get("via") if isinstance(value, dict) else None
+    named = via.get("external_id") if isinstance(via, dict) else None
+    if named and delivery["announces"] and named != delivery["announces"]:
+        return f"it names the resource {named}, and the subscription it came through announces {delivery['announces']}"
+    if delivery["subscription_lives"]:
+        return "the subscription it came through lives, and announced another resource, or one that existed no more"
+    return "the subscription it came through is over"
 
 
 def _there(thing: Row) -> str:
@@ -196,7 +208,7 @@ def _waiting(cursor: Row, now: datetime) -> tuple[str, list[str]]:
 
 
 def _change(change: Row) -> Event:
-    names = f" ({', '.join(change['changed'])})" if change["action"] == "updated" and change["changed"] else ""
+    names = f" (changed: {', '.join(change['changed'])})" if change["action"] == "updated" and change["changed"] else ""
     more = [f"change {change['change_id']}", *_out(change), *_groups(change)]
     return Event(change["recorded_at"], f"{change['kind']} {change['action']}{names}", more)
 

@@ -13,6 +13,8 @@ from schemas.identity import channel_token, lane
 from schemas.settings import KeyRing
 
 GOOGLE_DEMO: Final = "113774264463038321964"
+FOREIGN: Final = ("X-Goog-Resource-ID", "X-Goog-Resource-URI", "X-Goog-Channel-Expiration")
+"""What a push says of its channel's resource and end: true of no other channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ def signed_by_todoist(captured: Captured, secret: str) -> Captured:
 def derived_for_google(captured: Captured, keys: KeyRing, channel: uuid.UUID | None) -> Captured:
     """The same push with a token of our keys, for this channel or else the one that it names. Raises ValueError.
 
-    The lane is the one in the token it came with, or else that of the demo account.
+    For a channel that it does not name it goes without what it says of its own (`FOREIGN`). The lane is the one in the
+    token it came with, or else that of the demo account.
     """
     known = {name.lower(): value for name, value in captured.headers.items()}
     if channel is None:
@@ -71,10 +74,11 @@ def derived_for_google(captured: Captured, keys: KeyRing, channel: uuid.UUID | N
         channel = uuid.UUID(known["x-goog-channel-id"])
     token = known.get("x-goog-channel-token", "")
     on = urlsafe_b64decode(token + "=")[1] if re.fullmatch("[A-Za-z0-9_-]{67}", token) else lane("google", GOOGLE_DEMO)
+    foreign = FOREIGN if known.get("x-goog-channel-id") != str(channel) else ()
     fresh = {
         "X-Goog-Channel-ID": str(channel),
         "X-Goog-Channel-Token": channel_token(keys, "google", on, channel),
     }
-    replaced = {name.lower() for name in fresh}
+    replaced = {name.lower() for name in (*fresh, *foreign)}
     kept = {name: value for name, value in captured.headers.items() if name.lower() not in replaced}
     return Captured(kept | fresh, captured.body)

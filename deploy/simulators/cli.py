@@ -181,9 +181,12 @@ def _send(path: Path, url: str | None, provider: str | None, channel: "UUID | No
         request = captured.read(path)
         by_google = any(name.lower().startswith("x-goog-") for name in request.headers)
         if provider == "google" or (provider is None and by_google):
-            request, known = _as_google(request, channel)
+            sent, known = _as_google(request, channel)
+            left_out = [name for name in captured.FOREIGN if name in request.headers and name not in sent.headers]
+            request = sent
         else:
             request, known = _as_todoist(request)
+            left_out = []
     except (OSError, ValueError) as error:
         raise Wrong(f"{path} is no captured request: {error}") from None
     target = url or known
@@ -194,6 +197,8 @@ def _send(path: Path, url: str | None, provider: str | None, channel: "UUID | No
     except httpx.HTTPError as error:
         raise Failure(f"nothing answers at {target} ({why(error)}): start it with `lifeos up`, or give --to") from None
     click.echo(f"{answer.status_code} {answer.reason_phrase} from {target} in {answer.elapsed.total_seconds():.3f} s")
+    if left_out:
+        click.echo(f"sent without {', '.join(left_out)}, which are those of the channel that it was captured on")
     if request.body and not captured.is_json(request.body):
         beginning = request.body[:40].decode("utf-8", "replace")
         click.echo(f"what was sent is not JSON: {len(request.body)} bytes that begin {beginning!r}")

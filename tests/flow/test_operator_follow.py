@@ -5,7 +5,8 @@ import os
 import re
 import signal
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer
 
+from deploy.simulators import captured
 from deploy.simulators.todoist.faults import ApiFault, Faults
 from outbox import cluster, postgres
 from outbox.cluster import Place
@@ -26,6 +28,7 @@ from tests.flow.records import put
 from tests.flow.world import World
 from tests.outbox.conditions import until
 
+PUSH: Final = Path(__file__).parents[1] / "captured" / "google" / "calendar_exists"
 RECEIPT: Final = "select * from receipts where delivery_id = $1"
 RUN_OF: Final = "select * from sync_runs where causation_id = $1"
 CHANGES: Final = "select item_id, version from sync_history"
@@ -336,6 +339,36 @@ async def test_a_push_without_content_is_followed_through_its_subscription(follo
     assert change in (await show(world, delivery["delivery_id"]))["changes"]
     story = " ".join((await run(variables(world), "deliveries", "show", delivery["delivery_id"])).out.split())
     assert f"subscription {delivery['subscription_id']}, message {delivery['message']}" in story
+
+
+async def test_a_captured_push_reaches_the_resource_of_the_channel_it_is_sent_for(
+    followed: Followed, tmp_path: Path
+) -> None:
+    """And one that names another resource than that channel's is told from one whose subscription is over."""
+    world = followed.ann.world
+    ida = await owner(world)
+    await world.settled()
+    resource = ida.events(ida.choir)
+    channel = (await ida.subscriptions(resource))[0]["id"]
+    given = variables(world) | {"LIFEOS_PUBLIC_URL": world.service.variables["LIFEOS_PUBLIC_URL"]}
+    named = captured.read(PUSH)
+    captured.write(tmp_path, replace(named, headers=named.headers | {"X-Goog-Channel-ID": str(channel)}))
+    told: list[tuple[str, str, Said]] = []
+    for words in ((str(PUSH), "--channel", str(channel)), (str(tmp_path),)):
+        sent = await run(given, "simulate", "--send", *words)
+        assert (sent.status, sent.err) == (0, ""), sent
+        await world.settled()
+        (newest,) = json_lines(await run(given, "deliveries", "--provider", "google", "--limit", "1", "--json"))
+        id_ = newest["delivery_id"]
+        told.append((newest["became"], id_, await run(given, "deliveries", "show", id_)))
+    (wanted, _, first), (stale, delivery, second) = told
+    assert (wanted, stale) == ("synced", "stale")
+    assert f"resource {resource}" in " ".join(first.out.split())
+    story = " ".join(second.out.split())
+    assert "accepted, stale: it names the resource ret08u3rv24htgh289g, and the subscription it came through" in story
+    await world.plant(f"update webhook_subscriptions set status = 'stopped', external_id = null where id = '{channel}'")
+    over = await run(given, "deliveries", "show", delivery)
+    assert "accepted, stale: the subscription it came through is over" in " ".join(over.out.split())
 
 
 async def test_only_so_many_changes_are_shown_and_the_rest_is_counted(followed: Followed) -> None:
