@@ -35,15 +35,17 @@ def up(detach: bool) -> None:
 @click.command()
 def down() -> None:
     """Stop the stack that runs from this clone and wait until it has stopped. The data stays."""
+    state = environment.state_directory()
     with Screen() as screen:
-        screen.step("Stopping")
+        if stack.supervisor(state) is not None:
+            screen.step("Stopping")
         try:
-            stopped = asyncio.run(stack.down(environment.state_directory()))
+            stopped = asyncio.run(stack.down(state))
         except StackError as error:
             screen.say(str(error))
             sys.exit(error.status)
         screen.say("Stopped." if stopped else "Nothing was running.")
-        if not stopped and (log := gave_up(environment.state_directory())):
+        if not stopped and (log := gave_up(state)):
             screen.say(f"The last one in the background ended by itself: {log} says why.")
 
 

@@ -60,7 +60,9 @@ def add(provider: Any, account: str, token: str) -> None:
             raise LookupError("connections add is for development: people connect their accounts themselves")
         return work(settings)
 
-    click.echo(f"connected {provider} account {account}: connection {ask(ConnectSettings, only_here)}")
+    id_ = ask(ConnectSettings, only_here)
+    click.echo(f"connected {provider} account {account}: connection {id_}")
+    click.echo(f"it is being read now; whether the provider takes the token: lifeos connections show {id_}")
 
 
 @connections.command("list", short_help="List connections, those in trouble first.")

@@ -102,7 +102,11 @@ def _change(record: Any, body: dict[str, Any]) -> str:
     item = item if isinstance(item, dict) else {}
     title = item.get("title") or item.get("name") or item.get("status") or ""
     kind = _headers(record).get("ce_type", "").split(".")[1:2]
-    changed = f"  ({', '.join(map(str, names))})" if isinstance(names, list) and body.get("action") == "updated" else ""
+    changed = (
+        f"  (changed: {', '.join(map(str, names))})"
+        if isinstance(names, list) and body.get("action") == "updated"
+        else ""
+    )
     found = _headers(record).get("ce_foundby", "")
     return (
         f"{''.join(kind)} {body.get('action')}  {title!r}{changed}  {body['itemId']} v{body.get('version')}  by {found}"

@@ -122,7 +122,10 @@ class Control(Generic[S]):
     def _account(self, request: Request) -> str:
         """Raises KeyError where there is none of that name."""
         account = str(request.path_params["account"])
-        self._simulator.holding(account)
+        try:
+            self._simulator.holding(account)
+        except KeyError:
+            raise KeyError(f"account {account}") from None
         return account
 
 

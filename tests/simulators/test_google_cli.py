@@ -90,13 +90,16 @@ async def test_trouble_is_one_line_that_says_what_to_do(tmp_path: Path, google: 
     here = {"LIFEOS_GOOGLE_URL": google.url}
     unknown = await lifeos(tmp_path, "google", "delete", "nope", "--account", DANA, **here)
     assert (unknown.code, unknown.err) == (1, "lifeos: Not Found (404 notFound)\n")
+    nobody = await lifeos(tmp_path, "google", "events", "--calendar", "nobody", "--account", DANA, **here)
+    assert (nobody.code, nobody.err.count("\n"), "has no calendar nobody" in nobody.err) == (1, 1, True)
+    stranger = await lifeos(tmp_path, "google", "events", "--account", "1", **here)
+    assert (stranger.code, stranger.err) == (1, "lifeos: there is no account 1 here\n")
     for words in (
         ("create", "x", "--at", "noon"),
         ("create", "x", "--at", "2027-03-01T09:00", "--on", "2027-03-01"),
         ("edit", "x"),
         ("edit", "x", "--minutes", "5"),
         ("access", "x"),
-        ("events", "--calendar", "nobody", "--account", DANA),
     ):
         wrong = await lifeos(tmp_path, "google", *words, **here)
         assert (wrong.code, wrong.err.count("\n")) == (2, 1), wrong.err
@@ -111,6 +114,9 @@ async def test_a_captured_push_is_sent_with_a_fresh_token(tmp_path: Path, receiv
     other = UUID("00000000-0000-4000-8000-000000000001")
     again = await lifeos(tmp_path, "--send", str(folder), "--to", receiver.url, "--channel", str(other), **here)
     assert again.code == 0
+    foreign = ("X-Goog-Resource-ID", "X-Goog-Resource-URI", "X-Goog-Channel-Expiration")
+    left_out = f"sent without {', '.join(foreign)}, which are those of the channel that it was captured on\n"
+    assert (again.out.endswith(left_out), "without" in sent.out) == (True, False)
     heard = [push.headers for push in receiver.received]
     own = UUID(captured["X-Goog-Channel-ID"])
     assert [push["x-goog-channel-id"] for push in heard] == [str(own), str(other)]
@@ -119,6 +125,8 @@ async def test_a_captured_push_is_sent_with_a_fresh_token(tmp_path: Path, receiv
     ]
     for name in ("Content-Type", "Content-Length", "X-Goog-Resource-State", "X-Goog-Message-Number", "User-Agent"):
         assert heard[0][name.lower()] == captured[name]
+    assert [name for name in foreign if name.lower() in heard[1]] == []
+    assert [heard[0][name.lower()] for name in foreign] == [captured[name] for name in foreign]
     assert receiver.received[0].body == b""
     without = await lifeos(tmp_path, "--send", str(folder), "--to", receiver.url)
     assert (without.code, "LIFEOS_CHANNEL_KEYS" in without.err) == (2, True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, get_args
 import click
 
 from deploy.simulators.driving import Driven, say, show_json
-from deploy.simulators.failure import Wrong
+from deploy.simulators.failure import Failure, Wrong
 from deploy.simulators.fault_verbs import fault_verbs
 from deploy.simulators.google.faults import ApiFaultKind
 from deploy.simulators.verbs import shared_verbs
@@ -118,7 +118,7 @@ def events(remote: "GoogleRemote", account: str, as_json: bool, /, calendar: str
     primary = next((one["id"] for one in state["calendars"] if one.get("primary")), "")
     listed = state["events"].get(primary if calendar == "primary" else calendar)
     if listed is None:
-        raise Wrong(f"account {account} has no calendar {calendar}: `lifeos simulate google calendars` lists them")
+        raise Failure(f"account {account} has no calendar {calendar}: `lifeos simulate google calendars` lists them")
     if as_json:
         show_json(listed)
         return
